@@ -1,0 +1,293 @@
+"""Captions written from facts by rule: varied, grammatical, and nothing in them that the facts do not hold.
+
+A caption is a few sentences. The first introduces the image and carries some of its facts; each remaining kind of
+fact gets a sentence of its own. Order and wording are drawn from a hash of the recipe's seed and the tile's key: the
+same tile always reads the same, its neighbour reads otherwise. How land cover is told stands in ``cover_text``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from git10m import recipe
+from git10m.captions.cover_text import cover_sentences
+from git10m.captions.wording import Draw, article, distance, joined, length, sentence
+from git10m.grid import Tile
+
+__all__ = ["MAX_WORDS", "MIN_WORDS", "VERSION", "caption"]
+
+VERSION = "1"
+"""Changes when the same facts would be told in other words."""
+MIN_WORDS = 12
+"""Fewest words of a caption, as in Git-10M."""
+MAX_WORDS = 105
+"""Most words of a caption, as in Git-10M."""
+
+_MAX_AREAS = 3
+_MAX_CLASSES = 3
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The facts that a caption speaks of, as phrases; None where there is none.
+
+    Attributes:
+        noun: What the image is: "Landsat 8 satellite image".
+        synthetic: True when the pixels were computed.
+        place: Where its centre lies: "about 12 km north-east of Dole, France".
+        date: "31 August 2020".
+        season: "summer".
+        gsd: Ground size of a pixel: "2.4 metres".
+        side: Ground size of the tile: "610 metres".
+        level: "zoom level 16".
+        cover: Entries of ``land_cover``.
+        classes: Most of them to speak of; 0 for none.
+    """
+
+    noun: str
+    synthetic: bool
+    place: str | None
+    date: str | None
+    season: str | None
+    gsd: str | None
+    side: str | None
+    level: str
+    cover: Sequence[Mapping[str, Any]]
+    classes: int
+
+    @property
+    def placed(self) -> str:
+        # The ground of computed imagery is nowhere; its georeference is.
+        return f"{'placed on the map' if self.synthetic else 'centred'} {self.place}"
+
+    def when(self, draw: Draw) -> str:
+        """Return the date with its season, to follow "taken" or "dated"."""
+        on = f"{self.date}" if self.synthetic else f"on {self.date}"
+        if self.season is None:
+            return on
+        wordings = [f"{on}, in {self.season}"]
+        if not self.synthetic:
+            wordings.append(f"in {self.season}, {on}")
+        return draw.pick("when", wordings)
+
+    @property
+    def taken(self) -> str:
+        return "dated" if self.synthetic else "taken"
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """A first sentence, and the kinds of fact that it has told: gsd, extent, place, date, cover."""
+
+    sentences: tuple[str, ...]
+    told: frozenset[str]
+
+
+def caption(
+    facts: Mapping[str, Any], *, tile: Tile, tile_size: int, synthetic: bool, key: str, captions: recipe.Captions
+) -> str:
+    """Write the caption of a tile: 12–105 words of English.
+
+    Args:
+        facts: What is known of the tile, with the keys of ``records.FACTS``.
+        tile: Its place in the grid, for level, GSD and extent.
+        tile_size: Pixels a side.
+        synthetic: True when the pixels were computed; the caption then says so.
+        key: Name of the image; varies the wording.
+        captions: Kinds of fact to mention, and the seed.
+    """
+    draw = Draw(f"{captions.seed}:{key}")
+    known = {kind: facts[kind] if kind in _mentioned(captions.mention) else None for kind in facts}
+    resolution = "resolution" in captions.mention
+    gsd_m = tile.gsd_m(tile_size)
+    told = _Told(
+        noun=_noun(known, synthetic=synthetic),
+        synthetic=synthetic,
+        place=_place(known),
+        date=None if known["date"] is None else _date(known["date"]),
+        season=None if known["date"] is None else known["season"],
+        gsd=length(gsd_m) if resolution else None,
+        side=length(gsd_m * tile_size) if resolution else None,
+        level=f"zoom level {tile.level}",
+        cover=known["land_cover"] or (),
+        classes=draw.pick("classes", (_MAX_CLASSES - 1, _MAX_CLASSES)) if known["land_cover"] else 0,
+    )
+    return _fitted(_sentences(told, draw), told, draw)
+
+
+def _mentioned(mention: Sequence[str]) -> set[str]:
+    """Return the keys of the facts that a recipe's kinds of fact stand for."""
+    keys = {
+        "platform": {"platform", "sensor"},
+        "place": {"place", "areas"},
+        "date": {"date", "season"},
+        "land_cover": {"land_cover"},
+    }
+    return set().union(*(keys.get(kind, set()) for kind in mention))
+
+
+def _fitted(sentences: list[str], told: _Told, draw: Draw) -> str:
+    """Join sentences; too many words cost the smallest classes first, then the last sentences."""
+    while _words(sentences) > MAX_WORDS and told.classes:
+        told = replace(told, classes=told.classes - 1)
+        sentences = _sentences(told, draw)
+    while _words(sentences) > MAX_WORDS and len(sentences) > 1:
+        sentences = sentences[:-1]
+    return " ".join(" ".join(sentences).split()[:MAX_WORDS])
+
+
+def _sentences(told: _Told, draw: Draw) -> list[str]:
+    opening = draw.pick("opening", _openings(told, draw))
+    blocks: list[list[str]] = []
+    if told.classes and "cover" not in opening.told:
+        ground = draw.pick("ground", ("the scene", "the image", "the tile"))
+        blocks.append(cover_sentences(told.cover, draw, ground=ground, most=told.classes))
+    if told.place is not None and "place" not in opening.told:
+        blocks.append([_place_sentence(told, draw)])
+    if told.date is not None and "date" not in opening.told:
+        blocks.append([_date_sentence(told, draw)])
+    if told.gsd is not None and _wants_resolution(told, draw, already=opening.told):
+        blocks.append([_resolution_sentence(told, draw, already=opening.told)])
+    sentences = [*opening.sentences, *(text for block in draw.shuffled("order", blocks) for text in block)]
+    if _words(sentences) < MIN_WORDS:
+        ending = "computed as if seen from above" if told.synthetic else "seen from above"
+        sentences.append(f"It shows one square tile of the map, {ending}.")
+    return sentences
+
+
+def _wants_resolution(told: _Told, draw: Draw, *, already: frozenset[str]) -> bool:
+    """Tell whether a sentence on resolution is due; a caption that is long for its cover may leave half of it out."""
+    missing = {"gsd", "extent"} - already
+    return len(missing) == 2 or (bool(missing) and (not told.classes or draw.pick("all of resolution", (True, False))))
+
+
+def _openings(told: _Told, draw: Draw) -> list[_Opening]:
+    """Return every first sentence that the facts allow."""
+    this = f"this {told.noun}"
+    openings = [_listing(told, draw)]
+    if told.place is not None:
+        openings.append(_opening(f"{this} is {told.placed}", "place"))
+    if told.date is not None:
+        is_taken = f"{'is' if told.synthetic else 'was'} {told.taken}"
+        openings.append(_opening(f"{this} {is_taken} {told.when(draw)}", "date"))
+    if told.gsd is not None:
+        openings.extend(_openings_with_extent(this, told, draw))
+    if told.classes:
+        cover = cover_sentences(told.cover, draw, ground=this, most=told.classes)
+        openings.append(_Opening(tuple(cover), frozenset({"cover"})))
+    return openings
+
+
+def _openings_with_extent(this: str, told: _Told, draw: Draw) -> list[_Opening]:
+    area = f"an area about {told.side} on a side"
+    pixels = f"at about {told.gsd} per pixel"
+    openings = [_opening(f"{this} covers {area} {pixels} ({told.level})", "gsd", "extent")]
+    if told.date is not None:
+        taken = f"{this}, {told.taken} {told.when(draw)}, covers {area}"
+        openings.append(_opening(f"{taken} {pixels} ({told.level})", "date", "gsd", "extent"))
+    if told.place is not None:
+        openings.append(_opening(f"at {told.level}, {this} shows {area}, {told.placed}", "place", "extent"))
+    return openings
+
+
+def _listing(told: _Told, draw: Draw) -> _Opening:
+    """Return a first sentence without a verb: "An aerial image at about 0.6 metres per pixel, taken on …"."""
+    listed = []
+    kinds = {kind for kind in ("gsd", "date", "place") if draw.pick(f"listed {kind}", (True, True, False))}
+    start = text = f"{article(told.noun)} {told.noun}"
+    if told.gsd is not None and "gsd" in kinds:
+        text += draw.pick("gsd", (f" at about {told.gsd} per pixel", f" with pixels of about {told.gsd}"))
+    if told.date is not None and "date" in kinds:
+        listed.append(f"{told.taken} {told.when(draw)}")
+    if told.place is not None and "place" in kinds:
+        listed.append(told.placed)
+    if listed:
+        text += f", {', and '.join(listed)}"
+    return _opening(f"this is {text}" if text == start else text, *kinds)
+
+
+def _opening(text: str, *told: str) -> _Opening:
+    return _Opening((sentence(text),), frozenset(told))
+
+
+def _place_sentence(told: _Told, draw: Draw) -> str:
+    if told.synthetic:
+        return sentence(f"{draw.pick('image', ('the image', 'the tile'))} is {told.placed}")
+    return sentence(
+        draw.pick(
+            "place",
+            (
+                f"the centre lies {told.place}",
+                f"the centre of the image is {told.place}",
+                f"the tile is centred {told.place}",
+            ),
+        )
+    )
+
+
+def _date_sentence(told: _Told, draw: Draw) -> str:
+    image = draw.pick("dated", ("the image", "the picture"))
+    return sentence(f"{image} {'is' if told.synthetic else 'was'} {told.taken} {told.when(draw)}")
+
+
+def _resolution_sentence(told: _Told, draw: Draw, *, already: frozenset[str]) -> str:
+    """Tell the ground size of a pixel, of the tile, or of both; of one where land cover takes many words."""
+    if "extent" in already:
+        return f"Each pixel spans about {told.gsd} of ground."
+    options: tuple[str, ...]
+    if "gsd" in already:
+        options = (
+            f"at {told.level}, the tile is about {told.side} on a side",
+            f"the area on the ground is about {told.side} on a side, at {told.level}",
+            f"the tile, cut at {told.level}, measures about {told.side} on each side",
+        )
+    elif told.classes:
+        options = (
+            f"at {told.level}, each pixel spans about {told.gsd} of ground",
+            f"the tile is about {told.side} on a side, with about {told.gsd} per pixel",
+        )
+    else:
+        options = (
+            f"at {told.level}, each pixel spans about {told.gsd} of ground and the tile about {told.side} on a side",
+            f"the tile is about {told.side} on a side, at {told.level} with about {told.gsd} per pixel",
+            f"the area is about {told.side} wide and high, at about {told.gsd} per pixel ({told.level})",
+        )
+    return sentence(draw.pick("resolution", options))
+
+
+def _noun(known: Mapping[str, Any], *, synthetic: bool) -> str:
+    platform, sensor = known["platform"] or "overhead", known["sensor"] or ""
+    if platform.lower() in sensor.lower().split():
+        platform = ""
+    words = ("synthetic" if synthetic and "synthetic" not in sensor.lower().split() else "", sensor, platform, "image")
+    return " ".join(" ".join(words).split())
+
+
+def _place(known: Mapping[str, Any]) -> str | None:
+    """Say where the centre lies; the country belongs to the town's name, never to the tile."""
+    areas = list(dict.fromkeys(area["name"] for area in known["areas"] or ()))[:_MAX_AREAS]
+    parts = [joined([f"in {name}" for name in areas])] if areas else []
+    if (place := known["place"]) is not None:
+        country = re.sub("^The ", "the ", place["country"] or "")
+        town = place["name"] if country in ("", place["name"], *areas) else f"{place['name']}, {country}"
+        if place["direction"] is None:
+            parts.append(f"within about a kilometre of {town}")
+        else:
+            parts.append(f"about {distance(place['distance_km'])} {place['direction']} of {town}")
+    return ", ".join(parts) or None
+
+
+def _date(day: date) -> str:
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def _words(sentences: Sequence[str]) -> int:
+    return len(" ".join(sentences).split())

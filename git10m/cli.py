@@ -1,0 +1,219 @@
+"""The command ``git10m``: parses, calls, prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from git10m.errors import Git10mError, RecipeError, VerificationError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Build datasets of satellite images and captions from your own imagery.",
+)
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe, a TOML file.")]
+DatasetFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Dataset folder.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Dataset folder; made where there is none.")]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="NAME=VALUE", help="Value of ${NAME} in the recipe; may be repeated."),
+]
+Workers = Annotated[int, typer.Option(help="Processes at once.", show_default="all cores")]
+EngineOption = Annotated[str, typer.Option("--engine", help="processes, ray, or rank (one of a job array).")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Build at most so many tiles, spread over the plan.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout as the last line.")]
+
+_CORES = os.cpu_count() or 1
+
+
+@app.command()
+def build(
+    recipe: RecipeFile,
+    output: Output,
+    var: Variables = None,
+    workers: Workers = _CORES,
+    engine: EngineOption = "processes",
+    limit: Limit = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and stop.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read unreadable tiles again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build a dataset; run it again to go on after an interruption."""
+    if dry_run:
+        _plan(recipe, output, var, limit, as_json)
+        return
+    from git10m.build import build as run
+    from git10m.engine import Engine
+
+    loaded, said = _load(recipe, var)
+    result = run(
+        loaded,
+        root=recipe.parent.absolute(),
+        folder=output.absolute(),
+        engine=Engine(_engine_name(engine), workers),
+        limit=limit,
+        retry_failed=retry_failed,
+        said=said,
+    )
+    for reason in result.skipped:
+        _tell(f"skipped: {reason}")
+    if result.manifest is None:
+        _tell("this rank is done; others are still at work")
+        return
+    counts = result.manifest["counts"]
+    if not result.fresh:
+        _tell(f"{output} holds this dataset already")
+    text = (
+        f"{output}: {counts['kept']} rows kept of {counts['planned']} planned tiles "
+        f"({_sum(counts['dropped'])} dropped, {_sum(counts['failed'])} failed, {len(result.skipped)} scenes skipped)\n"
+        f"report: {output / 'report.html'}"
+    )
+    _show({"folder": str(output), "counts": counts, "skipped": list(result.skipped)}, text, as_json)
+
+
+@app.command()
+def plan(
+    recipe: RecipeFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the build would go.")] = Path("dataset"),
+    var: Variables = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which tiles a build would ask for."""
+    _plan(recipe, output, var, limit, as_json)
+
+
+@app.command()
+def status(folder: DatasetFolder, as_json: AsJson = False) -> None:
+    """Say how far a build is."""
+    from git10m.build import build_status
+
+    _existing(folder)
+    found = build_status(folder)
+    state = "finished" if found["finished"] else "not finished"
+    text = (
+        f"{folder}: {state}; tiles: {found['units']['done']} of {found['units']['planned'] or '?'} units done, "
+        f"captions: {found['shards']['done']} of {found['shards']['planned'] or '?'} shards done"
+    )
+    _show(found, text, as_json)
+
+
+@app.command()
+def verify(folder: DatasetFolder, workers: Workers = _CORES, as_json: AsJson = False) -> None:
+    """Check every promise of a dataset and name what is broken."""
+    from git10m.engine import Engine
+    from git10m.verify import verify as check
+
+    _existing(folder)
+    findings = check(folder, engine=Engine("processes", workers))
+    if as_json:
+        print(json.dumps({"ok": not findings, "findings": [str(finding) for finding in findings]}))
+    if findings:
+        listed = "" if as_json else "\n" + "\n".join(f"  {finding}" for finding in findings)
+        raise VerificationError(f"{folder}: {len(findings)} findings{listed}")
+    if not as_json:
+        print(f"{folder}: every promise is kept")
+
+
+@app.command()
+def stats(folder: DatasetFolder, as_json: AsJson = False) -> None:
+    """Print counts and distributions of a dataset."""
+    from git10m.report import summarise
+
+    _existing(folder)
+    found = summarise(folder)
+    _show(found, json.dumps(found, indent=2, ensure_ascii=False, default=str), as_json)
+
+
+@app.command()
+def report(folder: DatasetFolder, as_json: AsJson = False) -> None:
+    """Write report.html anew."""
+    from git10m.report import write_report
+
+    _existing(folder)
+    path = write_report(folder)
+    _show({"report": str(path)}, f"report: {path}", as_json)
+
+
+def main() -> None:
+    """Run the command; errors of ours become one message and an exit code, 1 or 2."""
+    try:
+        app()
+    except Git10mError as error:
+        _tell(f"git10m: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _tell("git10m: interrupted; run the same command again to go on")
+        sys.exit(130)
+
+
+def _plan(recipe: Path, output: Path, var: list[str] | None, limit: int | None, as_json: bool) -> None:
+    from git10m.build import build_plan
+
+    loaded, _ = _load(recipe, var)
+    found = build_plan(loaded, root=recipe.parent.absolute(), folder=output.absolute(), limit=limit)
+    for reason in found.skipped:
+        _tell(f"skipped: {reason}")
+    text = "\n".join(
+        [
+            f"{found.tiles} tiles from {found.scenes} scenes",
+            *(f"  level {level}: {count}" for level, count in found.levels.items()),
+            *(f"  {layer}: {count}" for layer, count in found.layers.items()),
+        ]
+    )
+    facts = {"tiles": found.tiles, "scenes": found.scenes, "levels": found.levels, "layers": found.layers}
+    _show({**facts, "skipped": list(found.skipped)}, text, as_json)
+
+
+def _load(path: Path, var: list[str] | None) -> tuple[Any, Mapping[str, Any]]:
+    """Return the recipe, and what its file says before values from outside are filled in."""
+    import tomllib
+
+    from git10m.recipe import load_recipe
+
+    variables = {}
+    for pair in var or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise RecipeError(f"--var {pair}: expected NAME=VALUE")
+        # A path that exists from here is meant from here, not from the recipe's folder.
+        variables[name] = str(Path(value).absolute()) if value and Path(value).exists() else value
+    recipe = load_recipe(path, variables=variables)
+    return recipe, tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _engine_name(name: str) -> Any:
+    if name not in {"processes", "ray", "rank"}:
+        raise RecipeError(f"--engine {name}: expected processes, ray or rank")
+    return name
+
+
+def _existing(folder: Path) -> None:
+    from git10m.errors import DatasetError
+
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; give a dataset that git10m build made")
+
+
+def _sum(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())
+
+
+def _show(value: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Print for a person, or one JSON object for a machine."""
+    print(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)

@@ -1,0 +1,1 @@
+"""What is kept: measures of a tile, verdicts with reasons, duplicates, splits."""

@@ -1,0 +1,52 @@
+"""Hashes of images, and which of several equal ones stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from git10m.curation.quality import luma
+
+__all__ = ["later_copies", "perceptual_hash"]
+
+_SIDE, _KEPT = 32, 8
+
+
+def perceptual_hash(pixels: npt.NDArray[np.uint8]) -> str:
+    """Return a 64-bit hash that changes little when an image is re-encoded, as 16 hexadecimal digits.
+
+    Luma is reduced to 32×32 by area means; of its discrete cosine transform the 8×8 lowest frequencies are compared
+    with their median (the DCT hash of Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash
+    Functions").
+
+    Args:
+        pixels: uint8 (H, W, 3), RGB.
+    """
+    small = np.asarray(Image.fromarray(luma(pixels)).resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
+    basis = _cosine_basis()
+    low = basis @ small @ basis.T
+    bits = (low > np.median(low)).ravel()
+    return np.packbits(bits).tobytes().hex()
+
+
+def later_copies(digests: Sequence[bytes] | npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    """Return, for each item, the position of the first item with the same digest if that is an earlier one, else −1.
+
+    Args:
+        digests: Equal-length digests, in the order in which the first is to be kept.
+    """
+    array = np.asarray(digests)
+    _, first, inverse = np.unique(array, return_index=True, return_inverse=True)
+    original = first[inverse]
+    return np.where(original == np.arange(len(array)), -1, original).astype(np.int64)
+
+
+@lru_cache(maxsize=1)
+def _cosine_basis() -> npt.NDArray[np.float64]:
+    """Return the first 8 rows of the 32-point DCT-II, (8, 32)."""
+    k, n = np.arange(_KEPT)[:, None], np.arange(_SIDE)[None, :]
+    return np.cos(np.pi * k * (2 * n + 1) / (2 * _SIDE))

@@ -1,0 +1,73 @@
+"""Errors of the dataset toolkit.
+
+A message says what was given, what was expected, and what to do. The two halves of the tree are the two exit
+codes of the command:
+
+    Git10mError
+    ├── RequestError              the request was wrong (exit 2)
+    │   ├── RecipeError           a recipe that cannot be read, or says something impossible
+    │   ├── RegionError           an area of interest that is empty or malformed
+    │   └── DatasetError          a folder that is no dataset, or another one
+    └── WorkError                 the request was right, the work failed (exit 1)
+        ├── SourceError           imagery that cannot be read
+        │   └── BandsUnknownError     a raster whose red, green and blue cannot be told
+        ├── VerificationError     a dataset that breaks a promise
+        └── BuildError            a build that cannot go on (disk full, a worker killed)
+"""
+
+__all__ = [
+    "BandsUnknownError",
+    "BuildError",
+    "DatasetError",
+    "Git10mError",
+    "RecipeError",
+    "RegionError",
+    "RequestError",
+    "SourceError",
+    "VerificationError",
+    "WorkError",
+]
+
+
+class Git10mError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class RequestError(Git10mError):
+    """What was asked for is wrong; the same request will never succeed."""
+
+    exit_code = 2
+
+
+class RecipeError(RequestError):
+    """A recipe cannot be read, or says something impossible."""
+
+
+class RegionError(RequestError):
+    """An area of interest is empty or malformed."""
+
+
+class DatasetError(RequestError):
+    """A folder is not a dataset, or holds another build."""
+
+
+class WorkError(Git10mError):
+    """The request was right and the work failed; the same request may succeed later."""
+
+
+class SourceError(WorkError):
+    """Imagery cannot be read: names the file, what was expected and what to do."""
+
+
+class BandsUnknownError(SourceError):
+    """The red, green and blue bands of a raster cannot be told from the file alone."""
+
+
+class VerificationError(WorkError):
+    """A dataset breaks one of its promises."""
+
+
+class BuildError(WorkError):
+    """A build cannot go on, for a reason outside the recipe."""

@@ -1,0 +1,271 @@
+"""The one row type of the project, and the one Arrow schema that stores it.
+
+A row is an image with its caption, place, resolution, provenance and scores. The first seven columns are
+Git-10M's, by name and meaning (arXiv 2501.00895); ours stand beside them. The same parquet file opens as
+
+- a Hugging Face dataset with decoded images (schema key ``huggingface``),
+- a GeoParquet 1.1 layer with a bounding-box covering (schema key ``geo``),
+- a plain table anywhere else.
+
+Level 0 means that the resolution is unknown: every place column of such a row is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, get_type_hints
+
+import pyarrow as pa
+
+__all__ = [
+    "FACTS",
+    "GIT10M_COLUMNS",
+    "IMAGE",
+    "PLACE_COLUMNS",
+    "SOURCE",
+    "Column",
+    "Rejection",
+    "Row",
+    "columns",
+    "huggingface_metadata",
+    "schema",
+    "table",
+]
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""Encoded image and file name, in the one order and nullability that Hugging Face ``datasets`` recognises."""
+
+SOURCE = pa.struct(
+    [
+        ("source_id", pa.string()),
+        ("source_item", pa.string()),
+        ("licence", pa.string()),
+        ("attribution", pa.string()),
+        ("acquired_at", pa.timestamp("us", tz="UTC")),
+        ("share", pa.float32()),
+    ]
+)
+"""One contribution to a mosaic; ``share`` is its part of the valid pixels, 0–1."""
+
+BBOX = pa.struct([("xmin", pa.float64()), ("ymin", pa.float64()), ("xmax", pa.float64()), ("ymax", pa.float64())])
+
+FACTS = pa.struct(
+    [
+        ("platform", pa.string()),
+        ("sensor", pa.string()),
+        ("date", pa.date32()),
+        ("season", pa.string()),
+        (
+            "place",
+            pa.struct(
+                [
+                    ("name", pa.string()),
+                    ("country", pa.string()),
+                    ("distance_km", pa.float32()),
+                    ("direction", pa.string()),
+                ]
+            ),
+        ),
+        ("areas", pa.list_(pa.struct([("layer", pa.string()), ("name", pa.string())]))),
+        (
+            "land_cover",
+            pa.list_(pa.struct([("name", pa.string()), ("share", pa.float32()), ("part", pa.string())])),
+        ),
+    ]
+)
+"""What is known to be true of a tile, from which captions are written.
+
+``place`` is the nearest town of the gazetteer, seen from which the tile's centre lies ``distance_km`` to the
+``direction`` (``"north-east"``; null within 1 km). ``areas`` are named polygons of the recipe's vector layers that
+hold the centre. ``land_cover`` lists the classes by falling share; ``part`` is the quarter or ``"centre"`` where a
+class has most of its pixels, null when it is spread out.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Arrow type and meaning (units, range, when null) of one column."""
+
+    type: pa.DataType
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One image with everything that is known of it; the fields are the columns, in their order."""
+
+    image: Annotated[Mapping[str, Any], Column(IMAGE, "encoded RGB image, and its file name")]
+    img_name: Annotated[str, Column(pa.string(), "file name of the image, unique in the dataset")]
+    img_quality_score: Annotated[float | None, Column(pa.float64(), "0–10, higher is better; null when not scored")] = (
+        None
+    )
+    caption: Annotated[str | None, Column(pa.string(), "what the image shows, in English")] = None
+    caption_length: Annotated[int | None, Column(pa.int32(), "words in the caption")] = None
+    resolution: Annotated[
+        float | None, Column(pa.float64(), "nominal metres a pixel, 2 ** (17 - level), as in Git-10M")
+    ] = None
+    Google_location: Annotated[
+        str | None, Column(pa.string(), "tile as 'level_x_y'; its formula gives the north-west corner")
+    ] = None
+    quadkey: Annotated[str | None, Column(pa.string(), "tile address in base 4; a prefix is a parent")] = None
+    level: Annotated[int, Column(pa.int16(), "zoom level 1–22; 0 when the resolution is unknown")]
+    x: Annotated[int | None, Column(pa.int32(), "tile column, eastward")] = None
+    y: Annotated[int | None, Column(pa.int32(), "tile row, southward")] = None
+    lon: Annotated[float | None, Column(pa.float64(), "longitude of the centre, degrees, WGS 84")] = None
+    lat: Annotated[float | None, Column(pa.float64(), "latitude of the centre, degrees, WGS 84")] = None
+    gsd_m: Annotated[float | None, Column(pa.float64(), "true ground metres a pixel at the centre")] = None
+    native_gsd_m: Annotated[
+        float | None, Column(pa.float64(), "ground metres a pixel of the source there, coarser axis")
+    ] = None
+    width: Annotated[int, Column(pa.int32(), "pixels")]
+    height: Annotated[int, Column(pa.int32(), "pixels")]
+    geometry: Annotated[bytes | None, Column(pa.binary(), "outline of the tile, WKB polygon, lon/lat")] = None
+    bbox: Annotated[Mapping[str, float] | None, Column(BBOX, "west, south, east, north in degrees")] = None
+    source_id: Annotated[str, Column(pa.string(), "source of the largest share")]
+    source_item: Annotated[str | None, Column(pa.string(), "file or scene of the largest share")] = None
+    licence: Annotated[str | None, Column(pa.string(), "licence of the largest share")] = None
+    attribution: Annotated[str | None, Column(pa.string(), "credit line of the largest share")] = None
+    acquired_at: Annotated[
+        Any, Column(pa.timestamp("us", tz="UTC"), "when the largest share was taken; null when unknown")
+    ] = None
+    acquired_precision: Annotated[
+        str | None, Column(pa.string(), "how much of acquired_at is known: 'year', 'month', 'day' or 'second'")
+    ] = None
+    sources: Annotated[
+        Sequence[Mapping[str, Any]] | None, Column(pa.list_(SOURCE), "all contributions, by falling share")
+    ] = None
+    synthetic: Annotated[bool, Column(pa.bool_(), "true when the pixels were computed, not observed")] = False
+    sha256: Annotated[str, Column(pa.string(), "of the image bytes, hexadecimal")]
+    phash: Annotated[str | None, Column(pa.string(), "64-bit perceptual hash, 16 hexadecimal digits")] = None
+    valid_fraction: Annotated[float | None, Column(pa.float32(), "share of pixels with data, 0–1")] = None
+    entropy: Annotated[float | None, Column(pa.float32(), "of the luma histogram, 0–8 bit")] = None
+    sharpness: Annotated[float | None, Column(pa.float32(), "standard deviation of the luma Laplacian")] = None
+    contrast: Annotated[float | None, Column(pa.float32(), "standard deviation of luma, 0–127.5")] = None
+    brightness: Annotated[float | None, Column(pa.float32(), "mean luma, 0–255")] = None
+    saturation: Annotated[float | None, Column(pa.float32(), "mean HSV saturation, 0–1")] = None
+    caption_source: Annotated[str | None, Column(pa.string(), "who wrote the caption, e.g. 'template'")] = None
+    caption_version: Annotated[str | None, Column(pa.string(), "version of that writer")] = None
+    caption_facts: Annotated[
+        Mapping[str, Any] | None, Column(FACTS, "what is known of the tile; see records.FACTS")
+    ] = None
+    split: Annotated[str | None, Column(pa.string(), "'train', 'validation' or 'test'")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """One planned tile that did not become a row: dropped by a verdict, or failed to be read."""
+
+    source_id: Annotated[str, Column(pa.string(), "first source that was asked")]
+    layer: Annotated[str, Column(pa.string(), "layer of the recipe")]
+    Google_location: Annotated[str, Column(pa.string(), "tile as 'level_x_y'")]
+    level: Annotated[int, Column(pa.int16(), "zoom level")]
+    x: Annotated[int, Column(pa.int32(), "tile column")]
+    y: Annotated[int, Column(pa.int32(), "tile row")]
+    lon: Annotated[float, Column(pa.float64(), "longitude of the centre, degrees")]
+    lat: Annotated[float, Column(pa.float64(), "latitude of the centre, degrees")]
+    acquired_at: Annotated[Any, Column(pa.timestamp("us", tz="UTC"), "date group of the tile")] = None
+    verdict: Annotated[str, Column(pa.string(), "'dropped' or 'failed'")]
+    reason: Annotated[str, Column(pa.string(), "short name of the rule or fault, e.g. 'valid_fraction'")]
+    detail: Annotated[str, Column(pa.string(), "what was measured or what went wrong")]
+    valid_fraction: Annotated[float | None, Column(pa.float32(), "share of pixels with data, 0–1")] = None
+    thumbnail: Annotated[Mapping[str, Any] | None, Column(IMAGE, "64-px JPEG; null when nothing was read")] = None
+
+
+GIT10M_COLUMNS = (
+    "image",
+    "img_name",
+    "img_quality_score",
+    "caption",
+    "caption_length",
+    "resolution",
+    "Google_location",
+)
+"""The columns of the published dataset."""
+
+PLACE_COLUMNS = (
+    "resolution",
+    "Google_location",
+    "quadkey",
+    "x",
+    "y",
+    "lon",
+    "lat",
+    "gsd_m",
+    "native_gsd_m",
+    "geometry",
+    "bbox",
+)
+"""Columns that are null in a row of level 0."""
+
+
+def columns(record: type[Row] | type[Rejection] = Row) -> dict[str, Column]:
+    """Return every column of a record type by name, in file order."""
+    hints = get_type_hints(record, include_extras=True)
+    return {field.name: hints[field.name].__metadata__[0] for field in fields(record)}
+
+
+def schema(
+    record: type[Row] | type[Rejection] = Row,
+    *,
+    bounds: tuple[float, float, float, float] | None = None,
+    without: Iterable[str] = (),
+) -> pa.Schema:
+    """Return the Arrow schema of a record type with its Hugging Face and GeoParquet metadata.
+
+    Args:
+        record: ``Row`` or ``Rejection``.
+        bounds: (west, south, east, north) of the rows in degrees, noted in the GeoParquet metadata.
+        without: Columns to leave out (``"image"`` for an index).
+    """
+    left_out = set(without)
+    kept = {name: column.type for name, column in columns(record).items() if name not in left_out}
+    metadata = {"huggingface": json.dumps(huggingface_metadata(kept))}
+    if "geometry" in kept:
+        metadata["geo"] = json.dumps(_geoparquet_metadata(bounds))
+    return pa.schema([pa.field(name, type_) for name, type_ in kept.items()], metadata=metadata)
+
+
+def table(rows: Iterable[Row] | Iterable[Rejection], *, record: type[Row] | type[Rejection] = Row) -> pa.Table:
+    """Collect records of one type into a table with its full schema."""
+    listed = list(rows)
+    arrow = schema(record)
+    return pa.table(
+        [pa.array([getattr(row, field.name) for row in listed], type=field.type) for field in arrow],
+        schema=arrow,
+    )
+
+
+def huggingface_metadata(types: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    """Return the value of the schema key ``huggingface`` for the given columns."""
+    return {"info": {"features": {name: _feature(type_) for name, type_ in types.items()}}}
+
+
+def _feature(type_: pa.DataType) -> Any:
+    """Translate an Arrow type to the JSON form of a ``datasets`` feature."""
+    if type_ == IMAGE:
+        return {"_type": "Image"}
+    if pa.types.is_struct(type_):
+        return {field.name: _feature(field.type) for field in type_}
+    if pa.types.is_list(type_):
+        return [_feature(type_.value_type)]
+    return {"dtype": _dtype(type_), "_type": "Value"}
+
+
+def _dtype(type_: pa.DataType) -> str:
+    """Name an Arrow type as ``datasets`` does (only three names differ from Arrow's own)."""
+    return {"double": "float64", "float": "float32", "date32[day]": "date32"}.get(str(type_), str(type_))
+
+
+def _geoparquet_metadata(bounds: tuple[float, float, float, float] | None) -> dict[str, Any]:
+    """Return the ``geo`` key of GeoParquet 1.1; no ``crs`` member means OGC:CRS84 (degrees, lon first)."""
+    geometry: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": ["Polygon"],
+        "orientation": "counterclockwise",
+        "covering": {"bbox": {side: ["bbox", side] for side in ("xmin", "ymin", "xmax", "ymax")}},
+    }
+    if bounds is not None:
+        geometry["bbox"] = list(bounds)
+    return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}

@@ -1,0 +1,153 @@
+"""From the paths of a recipe to the files of each scene."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from git10m.errors import RecipeError, SourceError
+from git10m.recipe import Source
+from git10m.sources import Moment
+
+__all__ = ["SceneFiles", "acquisition", "expand", "find_scenes"]
+
+RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".j2k", ".vrt", ".img"})
+"""What is taken from a folder; a file that is named outright may end as it likes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFiles:
+    """Files that together hold one scene.
+
+    Attributes:
+        name: Path below the folder that the recipe names, without a machine's own folders.
+        files: One file, or one a band.
+        problem: What is missing, where the scene is not whole.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    problem: str | None = None
+
+
+def find_scenes(source: Source) -> list[SceneFiles]:
+    """List the scenes of a source, sorted by name.
+
+    Raises:
+        RecipeError: If a path leads to nothing.
+    """
+    patterns = [band for band in source.bands or () if isinstance(band, str)]
+    scenes: dict[str, SceneFiles] = {}
+    for path in source.paths:
+        found = list(_sibling_scenes(path, patterns)) if patterns else list(_single_scenes(path))
+        if not found:
+            looked_for = f"{path} with bands {patterns}" if patterns else path
+            raise RecipeError(f"source {source.id!r}: {looked_for} matches no raster file; check the path")
+        scenes.update((scene.name, scene) for scene in found if not _excluded(scene.name, source.exclude))
+    return [scenes[name] for name in sorted(scenes)]
+
+
+def expand(path: str | tuple[str, ...], *, suffixes: frozenset[str] = RASTER_SUFFIXES) -> list[tuple[str, Path]]:
+    """List (name, file) of a file, folder (taken recursively) or glob; names are relative to what is named.
+
+    Args:
+        path: One or several.
+        suffixes: Lower-case endings that are taken from folders.
+    """
+    if isinstance(path, tuple):
+        return [found for each in path for found in expand(each, suffixes=suffixes)]
+    if _is_address(path):
+        return [(path.rsplit("/", 1)[-1], Path(path))]
+    root = Path(path)
+    if root.is_file():
+        return [(root.name, root)]
+    if root.is_dir():
+        files = [file for file in root.rglob("*") if file.suffix.lower() in suffixes and file.is_file()]
+    else:
+        root = _fixed_part(path)
+        matches = (Path(match) for match in glob.glob(path, recursive=True))  # noqa: PTH207 - absolute patterns
+        files = [file for file in matches if file.is_file()]
+    return sorted((file.relative_to(root).as_posix(), file) for file in files)
+
+
+def acquisition(source: Source, name: str) -> Moment | None:
+    """Return when a scene was taken, from the recipe or from the scene's name.
+
+    Raises:
+        SourceError: If the recipe's ``date_pattern`` finds nothing, or no date, in the name.
+    """
+    if source.acquired_at is not None:
+        midnight = source.acquired_at.time() == datetime.min.time()
+        return Moment(source.acquired_at, "day" if midnight else "second")
+    if source.date_pattern is None:
+        return None
+    found = re.search(source.date_pattern, name)
+    if found is None:
+        raise SourceError(f"{name}: date_pattern {source.date_pattern!r} of source {source.id!r} finds no date in it")
+    named = found.groupdict()
+    text = "".join(named[key] for key in ("year", "month", "day") if named.get(key)) if named else found.group(1)
+    digits = re.sub(r"\D", "", text)
+    forms = {4: ("%Y", "year"), 6: ("%Y%m", "month"), 8: ("%Y%m%d", "day"), 14: ("%Y%m%d%H%M%S", "second")}
+    try:
+        form, precision = forms[len(digits)]
+        return Moment(datetime.strptime(digits, form).replace(tzinfo=UTC), precision)
+    except (KeyError, ValueError) as error:
+        raise SourceError(
+            f"{name}: date_pattern {source.date_pattern!r} finds {text!r}, which is no date; "
+            "its digits must read as YYYY, YYYYMM, YYYYMMDD or YYYYMMDDHHMMSS"
+        ) from error
+
+
+def _single_scenes(path: str) -> Iterator[SceneFiles]:
+    for name, file in expand(path):
+        yield SceneFiles(name, (file,))
+
+
+def _sibling_scenes(path: str, patterns: list[str]) -> Iterator[SceneFiles]:
+    """Yield scenes of one file a band; what ``*`` stands for in each pattern names the scene."""
+    folders = [Path(path)] if Path(path).is_dir() else [Path(match) for match in sorted(glob.glob(path))]  # noqa: PTH207
+    for folder in (folder for folder in folders if folder.is_dir()):
+        by_band = [_matches(folder, pattern) for pattern in patterns]
+        for key, first in sorted(by_band[0].items()):
+            files = [found.get(key) for found in by_band]
+            missing = [pattern for pattern, file in zip(patterns, files, strict=True) if file is None]
+            problem = f"no file for bands {missing} beside {first.name}" if missing else None
+            present = tuple(file for file in files if file is not None)
+            yield SceneFiles(_common_name(folder, present), present, problem)
+
+
+def _matches(folder: Path, pattern: str) -> dict[tuple[str, ...], Path]:
+    regex = re.compile("(.*)".join(re.escape(part) for part in pattern.split("*")))
+    found: dict[tuple[str, ...], Path] = {}
+    for file in sorted(folder.glob(pattern)):
+        match = regex.fullmatch(file.relative_to(folder).as_posix())
+        if match is not None and file.is_file():
+            found[match.groups()] = file
+    return found
+
+
+def _common_name(folder: Path, files: tuple[Path, ...]) -> str:
+    """Name a scene by what its files' names share, without the band's own letter."""
+    shared = os.path.commonprefix([file.stem for file in files])  # noqa: RUF071 - characters are what is meant
+    return f"{folder.name}/{re.sub(r'[-_. ]*[Bb]?0?$', '', shared)}".rstrip("/")
+
+
+def _excluded(name: str, patterns: tuple[str, ...]) -> bool:
+    last = name.rsplit("/", 1)[-1]
+    return any(Path(last).match(pattern) or Path(name).match(pattern) for pattern in patterns)
+
+
+def _fixed_part(pattern: str) -> Path:
+    """Return the folder of a glob before its first wildcard."""
+    parts = Path(pattern).parts
+    first_wild = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return Path(*parts[:first_wild])
+
+
+def _is_address(path: str) -> bool:
+    return path.startswith("/vsi") or "://" in path

@@ -1,0 +1,481 @@
+"""Raster files through GDAL: GeoTIFF, COG, JPEG 2000, VRT and whatever else it opens with a georeference.
+
+A scene is opened once to be described (where it lies, which bands are red, green and blue, how its values become
+0–255) and from then on read in blocks of tiles: warping 8×8 tiles at once and slicing them costs a third of warping
+each. Masks, alpha bands and nodata values are warped with the pixels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyproj
+import rasterio
+import rasterio.errors
+import rasterio.transform
+import shapely
+from rasterio import Affine
+from rasterio._err import CPLE_BaseError
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import Resampling as GdalResampling
+from rasterio.warp import reproject
+
+from git10m.errors import BandsUnknownError, SourceError
+from git10m.grid import HALF_WORLD_M, FloatArray, gsd_m, pixel_size_m, tile_centres, tile_size_m
+from git10m.recipe import Percentiles, Source
+from git10m.region import unwrap
+from git10m.sources import Moment
+from git10m.sources.files import SceneFiles, acquisition
+
+__all__ = ["Band", "Block", "Georeference", "Scene", "describe", "read_block", "read_classes"]
+
+FINEST_RATIO = 0.8
+"""A level is supported where its true GSD is at least this many native GSDs."""
+SHRINK_TO_AVERAGE = 1.5
+"""From this shrinkage on, ``resampling = "auto"`` takes the mean over a pixel's area."""
+_OVERVIEW_MARGIN = 2.0
+"""An overview is used when its pixels are at most this part (1/2) of a target pixel."""
+_SAMPLE_PX = 1024
+"""Side of the reduced scene from which percentiles are taken."""
+
+_READ_ERRORS = (rasterio.errors.RasterioError, CPLE_BaseError, OSError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One band of one file, counted from 1."""
+
+    path: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Where the pixels of a raster lie.
+
+    Attributes:
+        crs_wkt: Coordinate system of the georeference.
+        affine: Six coefficients a–f of the pixel-to-map transform; None where only control points are known.
+        gcps: (row, column, x, y) of each ground control point.
+    """
+
+    crs_wkt: str
+    affine: tuple[float, float, float, float, float, float] | None
+    gcps: tuple[tuple[float, float, float, float], ...] = ()
+
+    def lonlat(self, columns: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return degrees (WGS 84) of pixel coordinates; (0, 0) is the outer corner of the first pixel."""
+        if self.affine is not None:
+            a, b, c, d, e, f = self.affine
+            x, y = a * columns + b * rows + c, d * columns + e * rows + f
+        else:
+            x, y = (np.asarray(value) for value in _gcp_transformer(self.gcps).xy(rows, columns, offset="ul"))
+        lon, lat = _lonlat_transformer(self.crs_wkt).transform(x, y)
+        return np.asarray(lon), np.asarray(lat)
+
+    def pixels(self, lon: FloatArray, lat: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return (columns, rows) of points in degrees."""
+        x, y = _lonlat_transformer(self.crs_wkt).transform(lon, lat, direction="INVERSE")
+        if self.affine is not None:
+            a, b, c, d, e, f = self.affine
+            east, south = np.asarray(x) - c, np.asarray(y) - f
+            return (e * east - b * south) / (a * e - b * d), (a * south - d * east) / (a * e - b * d)
+        rows, columns = _gcp_transformer(self.gcps).rowcol(x, y, op=_as_it_is)
+        return np.asarray(columns), np.asarray(rows)
+
+    def native_gsd_m(self, lon: FloatArray, lat: FloatArray) -> FloatArray:
+        """Return the ground size of a pixel at points in degrees: metres on the ellipsoid, coarser axis."""
+        columns, rows = self.pixels(lon, lat)
+        sizes = []
+        for across, down in ((0.5, 0.0), (0.0, 0.5)):
+            ahead = self.lonlat(columns + across, rows + down)
+            behind = self.lonlat(columns - across, rows - down)
+            sizes.append(_GEOD.inv(*behind, *ahead)[2])
+        coarser: FloatArray = np.maximum(*sizes)
+        return coarser
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene, described well enough to be read by any process.
+
+    Attributes:
+        source: Its source in the recipe, whose catalog entry is filled in.
+        name: File name(s) below the recipe's folder.
+        bands: Red, green, blue; or one band, shown as grey.
+        scale: Value pair that becomes 0 and 255, a band each; None for 8-bit values as they are.
+        moment: When it was taken.
+        place: Georeference of the first band.
+        outline_wkb: Polygon(s) in degrees around all pixels.
+        width: Columns of the first band.
+        height: Rows of the first band.
+        crs_name: Short name of the coordinate system.
+        native_gsd_m: At the centre, coarser axis.
+        synthetic: The file says that it was computed.
+    """
+
+    source: Source
+    name: str
+    bands: tuple[Band, ...]
+    scale: tuple[tuple[float, float], ...] | None
+    moment: Moment | None
+    place: Georeference
+    outline_wkb: bytes
+    width: int
+    height: int
+    crs_name: str
+    native_gsd_m: float
+    synthetic: bool
+
+    def supported(self, level: int, lon: FloatArray, lat: FloatArray, *, tile_size: int) -> npt.NDArray[np.bool_]:
+        """Tell at which tile centres a level is no finer than 0.8 × the native GSD."""
+        return gsd_m(level, lat, tile_size=tile_size) >= FINEST_RATIO * self.place.native_gsd_m(lon, lat)
+
+    def ever_supported(self, level: int, *, tile_size: int) -> bool:
+        """Tell whether a level can be supported anywhere, before a fine level's many tiles are listed."""
+        columns, rows = np.meshgrid(np.linspace(0.0, self.width, 9), np.linspace(0.0, self.height, 9))
+        lon, lat = self.place.lonlat(columns.ravel(), rows.ravel())
+        # A tenth of leeway: between the samples the native GSD differs a little.
+        largest = gsd_m(level, float(np.abs(lat).min()) if lat.min() * lat.max() > 0 else 0.0, tile_size=tile_size)
+        return bool(largest >= 0.9 * FINEST_RATIO * self.place.native_gsd_m(lon, lat).min())
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A rectangle of tiles of one level: first column and row, and how many of each."""
+
+    level: int
+    x: int
+    y: int
+    columns: int
+    rows: int
+    tile_size: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.rows * self.tile_size, self.columns * self.tile_size
+
+    @property
+    def transform(self) -> Any:
+        """Affine transform from pixels to EPSG:3857."""
+        size, pixel = tile_size_m(self.level), pixel_size_m(self.level, tile_size=self.tile_size)
+        return Affine(pixel, 0.0, self.x * size - HALF_WORLD_M, 0.0, -pixel, HALF_WORLD_M - self.y * size)
+
+    @property
+    def centre(self) -> tuple[FloatArray, FloatArray]:
+        """(lon, lat) of the middle tile, as arrays of one."""
+        return tile_centres(self.level, np.array([self.x + self.columns // 2]), np.array([self.y + self.rows // 2]))
+
+
+def describe(source: Source, files: SceneFiles) -> Scene:
+    """Open a scene and find out all that reading it needs.
+
+    Raises:
+        SourceError: If a file cannot be opened, has no georeference, or has no date where one is expected.
+        BandsUnknownError: If red, green and blue cannot be told.
+    """
+    if files.problem is not None:
+        raise SourceError(f"{files.name}: {files.problem}; check bands = {list(source.bands or ())} in the recipe")
+    datasets = [_open(str(file)) for file in files.files]
+    first = datasets[0]
+    place = _georeference(first)
+    bands = _choose_bands(source, datasets)
+    outline = _outline(place, first.width, first.height)
+    centre = place.lonlat(np.array([first.width / 2.0]), np.array([first.height / 2.0]))
+    return Scene(
+        source=source,
+        name=files.name,
+        bands=bands,
+        scale=_choose_scale(source, bands),
+        moment=acquisition(source, files.name),
+        place=place,
+        outline_wkb=shapely.to_wkb(outline),
+        width=first.width,
+        height=first.height,
+        crs_name=_crs_name(first.crs or first.gcps[1]),
+        native_gsd_m=float(place.native_gsd_m(*centre)[0]),
+        synthetic=first.tags().get("SYNTHETIC", "").upper() == "YES",
+    )
+
+
+def read_block(scene: Scene, block: Block) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Warp a block of tiles out of a scene.
+
+    Returns:
+        Pixels uint8 (H, W, 3), and where they are valid, bool (H, W).
+
+    Raises:
+        SourceError: If the file cannot be read there.
+    """
+    shrink = float(gsd_m(block.level, block.centre[1], tile_size=block.tile_size)[0]) / scene.native_gsd_m
+    name = scene.source.resampling
+    if name == "auto":
+        name = "average" if shrink >= SHRINK_TO_AVERAGE else "bilinear"
+    overview_shrink = shrink if scene.source.overviews and name != "nearest" else 1.0
+    values: list[npt.NDArray[Any]] = []
+    valid = np.ones(block.shape, dtype=bool)
+    for path, indexes in _by_file(scene.bands):
+        warped, seen = _warp(path, indexes, block, method=name, shrink=overview_shrink, nodata=scene.source.nodata)
+        values.extend(warped)
+        valid &= seen
+    return _stretch(values, scene.scale), valid
+
+
+def read_classes(path: str, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Warp the class codes of a raster's first band, by nearest neighbour.
+
+    Returns:
+        Codes (H, W) of the file's own type, and where the raster states one, bool (H, W).
+
+    Raises:
+        SourceError: If the file cannot be read there.
+    """
+    warped, valid = _warp(path, [1], block, method="nearest", shrink=1.0, nodata=None)
+    return warped[0], valid
+
+
+def _warp(
+    path: str, indexes: Sequence[int], block: Block, *, method: str, shrink: float, nodata: float | None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Warp bands of one file; returns (bands, H, W) of its own type and where they are valid."""
+    dataset = _open(path, _overview(path, shrink))
+    alpha = _alpha_band(dataset) if nodata is None else None
+    wanted = [*indexes, alpha] if alpha is not None else list(indexes)
+    out = np.zeros((len(indexes) + 1, *block.shape), dtype=dataset.dtypes[indexes[0] - 1])
+    try:
+        reproject(
+            rasterio.band(dataset, wanted),
+            out,
+            src_crs=dataset.crs or dataset.gcps[1],
+            gcps=dataset.gcps[0] or None if dataset.crs is None else None,
+            src_nodata=dataset.nodata if nodata is None else nodata,
+            src_alpha=len(wanted) if alpha is not None else 0,
+            dst_transform=block.transform,
+            dst_crs="EPSG:3857",
+            dst_alpha=len(indexes) + 1,
+            resampling=GdalResampling[method],
+            warp_mem_limit=256,
+        )
+    except _READ_ERRORS as error:
+        raise SourceError(
+            f"{Path(path).name}: cannot be read around tile {block.level}/{block.x}/{block.y} ({_said(error)}); "
+            "the file may be truncated: fetch it again, or leave it out with exclude"
+        ) from error
+    return out[:-1], out[-1] > _alpha_limit(out.dtype)
+
+
+def _alpha_limit(dtype: Any) -> float:
+    """Half of what GDAL writes as full opacity into an alpha band of a type."""
+    return float({"uint16": 65535, "int16": 32767}.get(np.dtype(dtype).name, 255)) / 2.0
+
+
+def _stretch(
+    values: Sequence[npt.NDArray[Any]], scale: tuple[tuple[float, float], ...] | None
+) -> npt.NDArray[np.uint8]:
+    """Scale one or three bands (H, W) to RGB uint8 (H, W, 3), rounding half up."""
+    out = np.empty((*values[0].shape, 3), dtype=np.uint8)
+    for channel in range(3):
+        band = min(channel, len(values) - 1)
+        if scale is None:
+            out[..., channel] = values[band]
+            continue
+        low, high = scale[band]
+        scaled = (values[band].astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low)) + np.float32(
+            0.5
+        )
+        out[..., channel] = np.nan_to_num(np.clip(scaled, 0.0, 255.0))
+    return out
+
+
+def _by_file(bands: Sequence[Band]) -> list[tuple[str, list[int]]]:
+    """Join neighbouring bands of one file, so that it is warped once."""
+    joined: list[tuple[str, list[int]]] = []
+    for band in bands:
+        if joined and joined[-1][0] == band.path:
+            joined[-1][1].append(band.index)
+        else:
+            joined.append((band.path, [band.index]))
+    return joined
+
+
+@lru_cache(maxsize=64)
+def _open(path: str, overview: int | None = None) -> Any:
+    options = {} if overview is None else {"overview_level": overview}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            return rasterio.open(path, **options)
+    except _READ_ERRORS as error:
+        hint = "it is empty" if _size(path) == 0 else f"GDAL says: {_said(error)}"
+        raise SourceError(
+            f"{Path(path).name}: not a raster that can be opened ({hint}); fetch it again, or leave it out with exclude"
+        ) from error
+
+
+@lru_cache(maxsize=1024)
+def _overview(path: str, shrink: float) -> int | None:
+    """Return the coarsest overview that is still twice as fine as the target; None for the full raster.
+
+    Overviews made by nearest neighbour alias, so they are never averaged from.
+    """
+    dataset = _open(path)
+    if dataset.tags().get("OVR_RESAMPLING_ALG", "").upper() == "NEAREST":
+        return None
+    fine = [i for i, factor in enumerate(dataset.overviews(1)) if factor * _OVERVIEW_MARGIN <= shrink]
+    return fine[-1] if fine else None
+
+
+def _alpha_band(dataset: Any) -> int | None:
+    return next((i for i, name in enumerate(dataset.colorinterp, 1) if name == ColorInterp.alpha), None)
+
+
+def _georeference(dataset: Any) -> Georeference:
+    name = Path(dataset.name).name
+    gcps, gcp_crs = dataset.gcps
+    if dataset.crs is not None and not dataset.transform.is_identity:
+        return Georeference(dataset.crs.to_wkt(), tuple(dataset.transform)[:6])
+    if gcps and gcp_crs is not None:
+        points = tuple((gcp.row, gcp.col, gcp.x, gcp.y) for gcp in gcps)
+        return Georeference(gcp_crs.to_wkt(), None, points)
+    missing = "coordinate system" if dataset.crs is None else "position (geotransform or control points)"
+    raise SourceError(
+        f"{name}: has no {missing}; expected a georeferenced raster: set it with gdal_edit -a_srs / -a_ullr, "
+        "or leave the file out with exclude"
+    )
+
+
+def _choose_bands(source: Source, datasets: Sequence[Any]) -> tuple[Band, ...]:
+    if len(datasets) > 1 or (source.bands and isinstance(source.bands[0], str)):
+        return tuple(Band(dataset.name, 1) for dataset in datasets)
+    dataset = datasets[0]
+    if source.bands is not None:
+        numbers = [int(band) for band in source.bands]
+        if max(numbers) > dataset.count:
+            raise SourceError(
+                f"{Path(dataset.name).name}: has {dataset.count} bands, the recipe asks for bands = {numbers} "
+                f"in source {source.id!r}"
+            )
+        return tuple(Band(dataset.name, number) for number in numbers)
+    stated = {name: i for i, name in reversed(list(enumerate(dataset.colorinterp, 1)))}
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if all(colour in stated for colour in colours):
+        return tuple(Band(dataset.name, stated[colour]) for colour in colours)
+    raise BandsUnknownError(_bands_question(source, dataset))
+
+
+def _bands_question(source: Source, dataset: Any) -> str:
+    """Say what to write in the recipe for a raster whose colours cannot be told."""
+    name, count = Path(dataset.name).name, dataset.count
+    kind = f"{count} band{'s' if count > 1 else ''} of {dataset.dtypes[0]}"
+    eight_bit = dataset.dtypes[0] == "uint8"
+    scale = "" if eight_bit else " and scale = [0, 3000] (or scale = {percentiles = [2, 98]})"
+    if count >= 3:
+        described = [f"{i}: {text}" for i, text in enumerate(dataset.descriptions, 1) if text]
+        known = f" ({'; '.join(described)})" if described else ""
+        write = f"bands = [1, 2, 3]{scale} with the numbers of red, green and blue{known}"
+    elif ColorInterp.palette in dataset.colorinterp:
+        write = "nothing: a paletted image must be expanded first (gdal_translate -expand rgb)"
+    else:
+        write = f"bands = [1]{scale} to use it as greyscale imagery, or exclude = [{name!r}] to leave it out"
+    return (
+        f"{name}: {kind} whose colour interpretation does not name red, green and blue; "
+        f"write in source {source.id!r}: {write}"
+    )
+
+
+def _choose_scale(source: Source, bands: Sequence[Band]) -> tuple[tuple[float, float], ...] | None:
+    """Return the value pair of each band; other than 8-bit imagery needs one, by default 2–98 % of the scene."""
+    given = source.scale
+    types = {_open(band.path).dtypes[band.index - 1] for band in bands}
+    if any(name.startswith("complex") for name in types):
+        raise SourceError(
+            f"{Path(bands[0].path).name}: holds complex values; expected real ones (detect amplitude first)"
+        )
+    if given is None and types == {"uint8"}:
+        return None
+    if given is None:
+        given = Percentiles()
+    if isinstance(given, Percentiles):
+        return tuple(_percentiles(band, given, nodata=source.nodata) for band in bands)
+    pairs = [pair if isinstance(pair, tuple) else given for pair in given]
+    return tuple(pairs[min(i, len(pairs) - 1)] for i in range(len(bands)))  # type: ignore[misc]
+
+
+def _percentiles(band: Band, wanted: Percentiles, *, nodata: float | None) -> tuple[float, float]:
+    """Take percentiles of a band's valid values from the whole scene, reduced to 1,024 px by decimation."""
+    dataset = _open(band.path)
+    ratio = min(1.0, _SAMPLE_PX / max(dataset.width, dataset.height))
+    shape = (max(1, round(dataset.height * ratio)), max(1, round(dataset.width * ratio)))
+    try:
+        values = dataset.read(band.index, out_shape=shape)
+        seen = dataset.read_masks(band.index, out_shape=shape) > 0 if nodata is None else values != nodata
+    except _READ_ERRORS as error:
+        raise SourceError(
+            f"{Path(band.path).name}: cannot be read for its percentiles ({_said(error)}); the file may be "
+            "truncated: fetch it again, or leave it out with exclude"
+        ) from error
+    known = values[seen & np.isfinite(values)]
+    if MaskFlags.all_valid in dataset.mask_flag_enums[band.index - 1] and known.any():
+        known = known[known != 0]  # an unstated collar of zeros would pull the lower percentile down
+    if known.size == 0:
+        raise SourceError(f"{Path(band.path).name}: band {band.index} holds no valid value")
+    low, high = (float(value) for value in np.percentile(known, wanted.percentiles))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _outline(place: Georeference, width: int, height: int) -> Any:
+    """Return the polygon in degrees around a raster, with 32 points a side."""
+    along = np.linspace(0.0, 1.0, 33)[:-1]
+    ones = np.ones_like(along)
+    columns = np.concatenate([along, ones, 1.0 - along, 0.0 * ones]) * width
+    rows = np.concatenate([0.0 * ones, along, ones, 1.0 - along]) * height
+    lon, lat = place.lonlat(columns, rows)
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        raise SourceError("its corners have no longitude and latitude; check its coordinate system")
+    return shapely.make_valid(shapely.Polygon(np.column_stack([unwrap(lon), lat])))
+
+
+_GEOD = pyproj.Geod(ellps="WGS84")
+
+
+@lru_cache(maxsize=64)
+def _lonlat_transformer(wkt: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(pyproj.CRS.from_wkt(wkt), "OGC:CRS84", always_xy=True)
+
+
+@lru_cache(maxsize=64)
+def _gcp_transformer(gcps: tuple[tuple[float, float, float, float], ...]) -> Any:
+    return rasterio.transform.GCPTransformer([GroundControlPoint(*gcp) for gcp in gcps])
+
+
+def _as_it_is(value: Any) -> Any:
+    """Keep fractional pixel coordinates, which rasterio would round."""
+    return value
+
+
+def _crs_name(crs: Any) -> str:
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else str(pyproj.CRS.from_wkt(crs.to_wkt()).name)
+
+
+def _said(error: BaseException) -> str:
+    """Return the innermost message, which is GDAL's own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().rstrip(".")
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return -1

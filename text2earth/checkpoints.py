@@ -1,0 +1,191 @@
+"""Models and training states on disk: safetensors and JSON, never anything that can run.
+
+A model folder is in the layout of ``diffusers``: ``model_index.json`` beside one folder for each component. It is
+put in place a component at a time by renaming, ``model_index.json`` last: that file is what "a whole model" means.
+A training state is a folder ``step-00001234`` that appears by one rename; the newest whole one counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from text2earth.diffusion import SCHEDULE, Prediction
+from text2earth.errors import ModelError
+from text2earth.models import Text2Earth
+
+__all__ = [
+    "MODEL_INDEX",
+    "TrainingState",
+    "latest_state",
+    "load_state",
+    "new_scheduler",
+    "replaced_folder",
+    "require_model_folder",
+    "save_model",
+    "save_state",
+]
+
+MODEL_INDEX = "model_index.json"
+_TENSORS = ("weights", "ema", "optimizer")
+_COMPONENTS = {
+    "vae": ("diffusers", "AutoencoderKL"),
+    "text_encoder": ("transformers", "CLIPTextModel"),
+    "tokenizer": ("transformers", "CLIPTokenizer"),
+    "unet": ("diffusers", "UNet2DConditionModel"),
+    "scheduler": ("diffusers", "EulerDiscreteScheduler"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Everything that a run needs to go on as if it had never stopped.
+
+    Args:
+        weights: Trained parameters by name.
+        ema: Their moving averages by the same names.
+        optimizer: ``state_dict()`` of the optimiser.
+        progress: Counters and settings, plain JSON.
+    """
+
+    weights: Mapping[str, torch.Tensor]
+    ema: Mapping[str, torch.Tensor]
+    optimizer: Mapping[str, Any]
+    progress: Mapping[str, Any]
+
+
+def new_scheduler(prediction: Prediction) -> Any:
+    """Return the sampler of Text2Earth: Euler, on the training schedule."""
+    from diffusers import EulerDiscreteScheduler
+
+    return EulerDiscreteScheduler(  # type: ignore[no-untyped-call]
+        num_train_timesteps=SCHEDULE.steps,
+        beta_start=SCHEDULE.beta_start,
+        beta_end=SCHEDULE.beta_end,
+        beta_schedule="scaled_linear",
+        prediction_type=prediction,
+        # Last timesteps first: "leading" spacing never visits t = 999 and starts from too little noise.
+        timestep_spacing="trailing",
+    )
+
+
+def save_model(
+    model: Text2Earth, folder: Path, *, prediction: Prediction, levels: tuple[int, ...], card: str
+) -> None:
+    """Write a model folder that ``Text2EarthPipeline.from_pretrained`` reads, replacing one that is there.
+
+    Args:
+        model: Its networks, in float32.
+        folder: Where; other entries of the folder are left alone.
+        prediction: What the U-Net predicts.
+        levels: Levels that it was trained on.
+        card: Text of README.md.
+    """
+    import diffusers
+
+    index: dict[str, Any] = {
+        "_class_name": "Text2EarthPipeline",
+        "_diffusers_version": diffusers.__version__,
+        **{name: list(where) for name, where in _COMPONENTS.items()},
+        "trained_levels": list(levels),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = folder / ".writing"
+    with replaced_folder(staging) as fresh:
+        for name in ("vae", "text_encoder", "unet"):
+            getattr(model, name).to(memory_format=torch.contiguous_format).save_pretrained(fresh / name)
+        model.tokenizer.save_pretrained(fresh / "tokenizer")
+        new_scheduler(prediction).save_pretrained(fresh / "scheduler")
+        (fresh / "README.md").write_text(card, encoding="utf-8")
+        (fresh / MODEL_INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    (folder / MODEL_INDEX).unlink(missing_ok=True)
+    for name in (*_COMPONENTS, "README.md", MODEL_INDEX):
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        (staging / name).replace(folder / name)
+    staging.rmdir()
+
+
+def require_model_folder(folder: Path) -> Path:
+    """Return the folder if it holds a whole model.
+
+    Raises:
+        ModelError: If it does not; says whether it is the folder of a training that has not ended.
+    """
+    if (folder / MODEL_INDEX).is_file():
+        return folder
+    if (folder / "training").is_dir():
+        raise ModelError(
+            f"{folder} holds a training that has not ended (no {MODEL_INDEX} yet); "
+            "run the same 'text2earth train' command again to go on"
+        )
+    raise ModelError(f"{folder} is not a model: it has no {MODEL_INDEX}; give a folder of 'text2earth train'")
+
+
+def save_state(state: TrainingState, folder: Path, *, step: int) -> None:
+    """Write ``folder/step-…``; older states go once the new one is whole."""
+    name = folder / f"step-{step:08d}"
+    tensors, plain = _flattened(state.optimizer)
+    with replaced_folder(name) as fresh:
+        for part, found in zip(_TENSORS, (state.weights, state.ema, tensors), strict=True):
+            save_file({key: value.contiguous() for key, value in found.items()}, fresh / f"{part}.safetensors")
+        progress = {**state.progress, "optimizer": plain}
+        (fresh / "progress.json").write_text(json.dumps(progress, indent=2), encoding="utf-8")
+    for older in folder.glob("step-*"):
+        if older.name < name.name:
+            shutil.rmtree(older)
+
+
+def latest_state(folder: Path) -> Path | None:
+    """Return the newest whole state under a folder, or None."""
+    found = sorted(entry for entry in folder.glob("step-*") if entry.suffix == "")
+    return found[-1] if found else None
+
+
+def load_state(name: Path) -> TrainingState:
+    """Read a state that ``save_state`` wrote, onto the CPU."""
+    weights, ema, tensors = (load_file(name / f"{part}.safetensors") for part in _TENSORS)
+    progress = json.loads((name / "progress.json").read_text(encoding="utf-8"))
+    return TrainingState(weights, ema, _unflattened(tensors, progress.pop("optimizer")), progress)
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to that takes the name ``folder`` when the block ends without an exception."""
+    fresh = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _flattened(optimizer: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+    """Split an optimiser's state dict into tensors by ``"parameter.name"`` and its plain groups."""
+    tensors = {
+        f"{parameter}.{name}": value
+        for parameter, values in optimizer["state"].items()
+        for name, value in values.items()
+    }
+    return tensors, list(optimizer["param_groups"])
+
+
+def _unflattened(tensors: Mapping[str, torch.Tensor], groups: list[dict[str, Any]]) -> dict[str, Any]:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        parameter, name = key.split(".", 1)
+        state.setdefault(int(parameter), {})[name] = value
+    return {"state": state, "param_groups": groups}

@@ -1,0 +1,73 @@
+"""Errors of the model package.
+
+A message says what was given, what was expected, and what to do. The two halves of the tree are the two exit
+codes of the command:
+
+    Text2EarthError
+    ├── RequestError              the request was wrong (exit 2)
+    │   ├── ConfigError           a training configuration that cannot be read, or says something impossible
+    │   ├── ConditionError        a prompt or level that cannot be, or that contradict each other
+    │   ├── ModelError            a folder or name that is no model
+    │   └── ShardError            a folder that holds no shards to train on, or none that pass the filters
+    └── WorkError                 the request was right, the work failed (exit 1)
+        ├── DivergedError         a loss that is not a number
+        ├── InterruptedTraining   training was asked to stop; it saved its state first
+        └── UnreadableRowsError   too many rows in a row that cannot be decoded
+"""
+
+__all__ = [
+    "ConditionError",
+    "ConfigError",
+    "DivergedError",
+    "InterruptedTraining",
+    "ModelError",
+    "RequestError",
+    "ShardError",
+    "Text2EarthError",
+    "UnreadableRowsError",
+    "WorkError",
+]
+
+
+class Text2EarthError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class RequestError(Text2EarthError):
+    """What was asked for is wrong; the same request will never succeed."""
+
+    exit_code = 2
+
+
+class ConfigError(RequestError):
+    """A training configuration cannot be read, or says something impossible."""
+
+
+class ConditionError(RequestError):
+    """A prompt or a level is impossible, or the two contradict each other."""
+
+
+class ModelError(RequestError):
+    """A folder or a name is not a model that can be loaded."""
+
+
+class ShardError(RequestError):
+    """A folder holds no shards, or no row of them passes the filters."""
+
+
+class WorkError(Text2EarthError):
+    """The request was right and the work failed; the same request may succeed later."""
+
+
+class DivergedError(WorkError):
+    """The loss became infinite or not a number: names the step and the rows of the batch."""
+
+
+class InterruptedTraining(WorkError):  # noqa: N818  (an order that was obeyed, not a fault)
+    """Training was asked to stop and saved its state; the same command goes on from there."""
+
+
+class UnreadableRowsError(WorkError):
+    """No readable row could be found in place of unreadable ones."""

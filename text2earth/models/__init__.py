@@ -1,0 +1,14 @@
+"""The networks, built from components of ``diffusers`` and ``transformers``."""
+
+from text2earth.models.presets import PRESETS, Preset
+from text2earth.models.unet import Text2Earth, build, latent_factor, parameter_counts, train_tokenizer
+
+__all__ = [
+    "PRESETS",
+    "Preset",
+    "Text2Earth",
+    "build",
+    "latent_factor",
+    "parameter_counts",
+    "train_tokenizer",
+]

@@ -1,0 +1,127 @@
+"""Text2Earth: a latent diffusion model whose U-Net knows the resolution (arXiv 2501.00895).
+
+Three stock networks: a KL autoencoder (``diffusers.AutoencoderKL``), a CLIP text encoder
+(``transformers.CLIPTextModel``) and a U-Net (``diffusers.UNet2DConditionModel``) that takes the level as
+``class_labels`` with ``class_embed_type="timestep"``. Nothing in them is ours, so their files open elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from text2earth.models.presets import Preset
+
+__all__ = ["Text2Earth", "build", "latent_factor", "parameter_counts", "train_tokenizer"]
+
+_BEGIN, _END = "<|startoftext|>", "<|endoftext|>"
+_WORD_END = "</w>"
+
+
+@dataclass(frozen=True, slots=True)
+class Text2Earth:
+    """The networks of one model and its tokenizer.
+
+    Args:
+        vae: ``AutoencoderKL``: pixels in −1…1 (B, 3, H, W) ⇄ latents (B, 4, H/f, W/f).
+        text_encoder: ``CLIPTextModel``: token ids (B, 77) → states (B, 77, D).
+        unet: ``UNet2DConditionModel``: noisy latents, timestep, states, level → prediction.
+        tokenizer: ``CLIPTokenizer`` of 77 positions.
+    """
+
+    vae: Any
+    text_encoder: Any
+    unet: Any
+    tokenizer: Any
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side that the model was made for."""
+        return int(self.unet.config.sample_size) * latent_factor(self.vae)
+
+
+def build(preset: Preset, *, tokenizer: Any, image_size: int | None = None, seed: int = 0) -> Text2Earth:
+    """Make a model with fresh weights on the current default device (``"meta"`` makes shapes alone).
+
+    Args:
+        preset: Its size.
+        tokenizer: A ``CLIPTokenizer`` with no more entries than the preset's ``vocab_size``.
+        image_size: Pixels a side, the preset's own if left out; a multiple of the latent factor.
+        seed: Of the initial weights; the caller's random state is left as it was.
+    """
+    factor = 2 ** (len(preset.vae["block_out_channels"]) - 1)
+    pixels = image_size or preset.image_size
+    text = CLIPTextConfig(
+        **preset.text_encoder,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vae = AutoencoderKL(**preset.vae, sample_size=pixels)  # type: ignore[no-untyped-call]
+        text_encoder = CLIPTextModel(text)
+        unet = UNet2DConditionModel(  # type: ignore[no-untyped-call]
+            **preset.unet, sample_size=pixels // factor
+        )
+    return Text2Earth(vae, text_encoder, unet, tokenizer)
+
+
+def latent_factor(vae: Any) -> int:
+    """Return how many pixels a latent is wide: one halving for each block of the VAE but the last."""
+    return int(2 ** (len(vae.config.block_out_channels) - 1))
+
+
+def parameter_counts(model: Text2Earth) -> dict[str, int]:
+    """Return the number of parameters of each network."""
+    return {
+        name: sum(weight.numel() for weight in getattr(model, name).parameters())
+        for name in ("vae", "text_encoder", "unet")
+    }
+
+
+def train_tokenizer(captions: Iterable[str], *, vocab_size: int, positions: int = 77) -> Any:
+    """Train a byte-pair encoding on captions and return it as a ``CLIPTokenizer``.
+
+    The vocabulary is in CLIP's order: 256 bytes, the same bytes at the end of a word, the merges, begin and end of
+    text. Every string can be encoded; the end token pads.
+
+    Args:
+        captions: Texts to learn merges from.
+        vocab_size: Largest number of entries; at least 514.
+        positions: Longest encoded text, begin and end included.
+    """
+    clip = CLIPTokenizer().backend_tokenizer
+    learner = Tokenizer(models.BPE(end_of_word_suffix=_WORD_END, unk_token=_END))
+    learner.normalizer, learner.pre_tokenizer = clip.normalizer, clip.pre_tokenizer
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        # The trainer's own alphabet already holds the bytes; those at the end of a word may add up to 256 more.
+        vocab_size=vocab_size - 2,
+        initial_alphabet=alphabet,
+        end_of_word_suffix=_WORD_END,
+        show_progress=False,
+    )
+    learner.train_from_iterator(captions, trainer=trainer)
+    merges = _merges_of(learner)
+    entries = [*alphabet, *(byte + _WORD_END for byte in alphabet)]
+    room = vocab_size - len(entries) - 2
+    merges = merges[:room]
+    entries = [*entries, *dict.fromkeys("".join(pair) for pair in merges), _BEGIN, _END]
+    vocab = {entry: number for number, entry in enumerate(entries)}
+    pairs: Any = [tuple(pair) for pair in merges]
+    return CLIPTokenizer(vocab=vocab, merges=pairs, model_max_length=positions)
+
+
+def _merges_of(tokenizer: Tokenizer) -> list[list[str]]:
+    """Return the learnt merges, in order (``tokenizers`` shows them only in its JSON form)."""
+    import json
+
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
+    return [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]

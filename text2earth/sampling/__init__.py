@@ -1,0 +1,5 @@
+"""Sampling: ``diffusers`` pipelines over the networks of this package."""
+
+from text2earth.sampling.text_to_image import Text2EarthPipeline, load
+
+__all__ = ["Text2EarthPipeline", "load"]

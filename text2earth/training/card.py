@@ -1,0 +1,89 @@
+"""The card of a trained model: what it is, what it learnt from and whose imagery that was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from text2earth.data import DatasetIdentity
+from text2earth.training.config import TrainConfig
+
+__all__ = ["CardFacts", "model_card"]
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card reports beside the configuration.
+
+    Args:
+        identity: The training data.
+        parameters: Number of parameters of each network.
+        image_size: Pixels a side.
+        levels: Images trained on, by level as the view labels them.
+        seen: Images trained on.
+        truncated: Captions among them that lost their end.
+        skipped: Reason by row, of rows that could not be used.
+    """
+
+    identity: DatasetIdentity
+    parameters: Mapping[str, int]
+    image_size: int
+    levels: Mapping[int, int]
+    seen: int
+    truncated: int
+    skipped: Mapping[str, str]
+
+
+def model_card(config: TrainConfig, facts: CardFacts) -> str:
+    """Return the README.md of a model folder, with the front matter that the Hugging Face hub reads."""
+    identity = facts.identity
+    levels = ", ".join(f"{level} ({count:,})" for level, count in sorted(facts.levels.items()))
+    sizes = ", ".join(f"{name} {count:,}" for name, count in facts.parameters.items())
+    seen = "computed by a program, not observed" if identity.synthetic else "observed"
+    version = f", version {identity.version}" if identity.version else ""
+    some_level = max(facts.levels, key=lambda level: facts.levels[level], default=0)
+    return f"""---
+library_name: diffusers
+pipeline_tag: text-to-image
+tags: [text2earth, remote-sensing, satellite-imagery, synthetic]
+---
+
+# {config.name}
+
+A Text2Earth model (arXiv 2501.00895): text and a resolution level in, a satellite-like image out.
+
+**Every image that it makes is synthetic.** It shows no place on Earth, whatever coordinates it is given; the
+writers of `text2earth` mark their files so, and whoever passes an image on should keep the mark.
+
+| | |
+|---|---|
+| size | {sum(facts.parameters.values()):,} parameters ({sizes}), preset `{config.model.preset}` |
+| image | {facts.image_size} × {facts.image_size} px, RGB |
+| levels trained on (images) | {levels or "none"} |
+| prediction | {config.model.prediction} |
+| images seen | {facts.seen:,} by the denoiser, batch {config.denoiser.batch_size}, {config.denoiser.steps:,} steps |
+| captions cut at the encoder's length | {facts.truncated:,} |
+| rows that could not be read | {len(facts.skipped):,} |
+
+## Use
+
+    import text2earth
+
+    pipeline = text2earth.load("THIS_FOLDER")
+    image = pipeline("a river through forest", level={some_level}).images[0]
+
+## Training data
+
+`{identity.name}`{version}, fingerprint `{identity.fingerprint}`: {identity.rows:,} images, {seen}.
+
+{_credits(identity)}
+
+Weights learn from these images; whoever passes the model on should pass these credits on.
+"""
+
+
+def _credits(identity: DatasetIdentity) -> str:
+    if not identity.credits:
+        return "The rows name no licence and no attribution."
+    rows = [f"| {credit.source_id} | {credit.licence} | {credit.attribution} |" for credit in identity.credits]
+    return "\n".join(["| source | licence | attribution |", "|---|---|---|", *rows])

@@ -1,0 +1,197 @@
+"""The training configuration: a TOML file read into strict models.
+
+``${NAME}`` stands for a value that is given from outside. A key that is not known is an error that names the
+nearest one that is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from git10m.grid import MAX_LEVEL
+from text2earth.data import ViewKind
+from text2earth.diffusion import Prediction
+from text2earth.errors import ConfigError
+from text2earth.models.presets import PRESETS
+
+__all__ = [
+    "ConditionSettings",
+    "DataSettings",
+    "DenoiserSettings",
+    "ModelSettings",
+    "RunSettings",
+    "StageSettings",
+    "TrainConfig",
+    "VaeSettings",
+    "load_config",
+]
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Level = Annotated[int, Field(ge=0, le=MAX_LEVEL)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(_Strict):
+    """``[data]``: what is trained on."""
+
+    path: str
+    """Dataset folder, folder, file or glob of parquet."""
+    split: str = "train"
+    levels: tuple[Level, ...] = ()
+    """Levels of the rows to keep; none given keeps all."""
+    min_quality: float | None = None
+    """Least ``img_quality_score``; rows without one are then left out."""
+    view: ViewKind = "crop"
+    flips: bool = False
+    workers: int = Field(default=0, ge=0)
+
+
+class ModelSettings(_Strict):
+    """``[model]``: what is trained."""
+
+    preset: str = "tiny"
+    image_size: int | None = Field(default=None, gt=0)
+    """Pixels a side; the preset's own if left out."""
+    prediction: Prediction = "epsilon"
+
+
+class ConditionSettings(_Strict):
+    """``[conditions]``: probabilities of condition dropout; see ``conditioning.DropRates``."""
+
+    drop_text: Probability = 0.05
+    drop_level: Probability = 0.10
+    drop_both: Probability = 0.10
+
+
+class StageSettings(_Strict):
+    """How one stage is optimised: AdamW with warm-up, and a moving average of the weights."""
+
+    steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    """Images a step, over all processes and micro-batches."""
+    accumulate: int = Field(default=1, gt=0)
+    """Micro-batches a step in each process."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay: Literal["cosine", "constant"] = "constant"
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    ema_decay: float = Field(default=0.9999, ge=0, lt=1)
+    ema_power: float = Field(default=0.75, gt=0)
+    """Warm-up of the average: its decay at step n is ``1 − n**−power``, at most ``ema_decay``."""
+
+
+class VaeSettings(StageSettings):
+    """``[vae]``: the autoencoder, trained first."""
+
+    kl_weight: float = Field(default=1e-6, ge=0)
+    gradient_weight: float = Field(default=1.0, ge=0)
+    """Of the L1 distance of image gradients; L1 of pixels alone gives blurred texture."""
+
+
+class DenoiserSettings(StageSettings):
+    """``[denoiser]``: the U-Net and, with it, the text encoder."""
+
+    train_text_encoder: bool = True
+    min_snr_gamma: float | None = Field(default=None, gt=0)
+
+
+class RunSettings(_Strict):
+    """``[run]``: how it is run."""
+
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    checkpoint_every: int = Field(default=500, gt=0)
+    log_every: int = Field(default=10, gt=0)
+
+
+class TrainConfig(_Strict):
+    """A whole training: data, model and its two stages."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    data: DataSettings
+    model: ModelSettings = ModelSettings()
+    conditions: ConditionSettings = ConditionSettings()
+    vae: VaeSettings
+    denoiser: DenoiserSettings
+    run: RunSettings = RunSettings()
+
+
+def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> TrainConfig:
+    """Read a configuration.
+
+    Args:
+        path: TOML file.
+        variables: Values of its ``${NAME}``.
+
+    Raises:
+        ConfigError: If the file cannot be read, a variable is missing or unknown, a key is unknown, or a value is
+            impossible; the message names every fault.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); give a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    given = dict(variables or {})
+    used: set[str] = set()
+    filled = _filled(raw, given, used)
+    missing, unknown = sorted(used - set(given)), sorted(set(given) - used)
+    if missing:
+        raise ConfigError(f"{path} needs a value for {', '.join(missing)}; give it as --var {missing[0]}=VALUE")
+    if unknown:
+        hint = f"it uses {', '.join(sorted(used))}" if used else "it uses none"
+        raise ConfigError(f"{path} has no variable {', '.join(unknown)}; {hint}")
+    try:
+        config = TrainConfig.model_validate(filled)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(_fault(dict(fault)) for fault in error.errors())) from error
+    if config.model.preset not in PRESETS:
+        raise ConfigError(f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(PRESETS)}")
+    return config
+
+
+def _filled(value: Any, given: Mapping[str, str], used: set[str]) -> Any:
+    """Replace ``${NAME}`` in every string, noting the names."""
+    if isinstance(value, dict):
+        return {key: _filled(item, given, used) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, given, used) for item in value]
+    if not isinstance(value, str):
+        return value
+    used.update(_VARIABLE.findall(value))
+    return _VARIABLE.sub(lambda found: given.get(found.group(1), ""), value)
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    """Say in one line what is wrong with one key."""
+    where = [str(part) for part in fault["loc"]]
+    key = ".".join(where)
+    if fault["type"] == "missing":
+        return f"{key} is missing"
+    if fault["type"] != "extra_forbidden":
+        return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    known = _keys_at(where[:-1])
+    near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
+    return f"unknown key {key}; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+
+
+def _keys_at(where: list[str]) -> list[str]:
+    model: type[BaseModel] = TrainConfig
+    for part in where:
+        annotation = model.model_fields[part].annotation
+        options = [annotation, *get_args(annotation)]
+        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return list(model.model_fields)

@@ -1,0 +1,183 @@
+"""What each stage of training optimises: the autoencoder's loss, then the denoiser's.
+
+A stage turns a batch into tensors, all draws keyed by (seed, counter), and its module turns those into a loss for
+each image. The module holds every trained parameter, so that it can be wrapped as one for several processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from text2earth.conditioning import DropRates, drop, embed, tokenize
+from text2earth.data import Batch
+from text2earth.diffusion import SCHEDULE, Prediction, add_noise, denoising_loss, min_snr_weights, target
+from text2earth.models import Text2Earth, latent_factor
+from text2earth.noise import Stream, generator, normals
+
+__all__ = ["DenoiserLoss", "DenoiserStage", "Stage", "VaeLoss", "VaeStage", "posterior_latents"]
+
+
+class Stage(Protocol):
+    """One stage of training.
+
+    ``module`` maps the tensors of ``inputs`` to a loss for each image, float (B,). ``truncated`` counts captions
+    that lost their end so far.
+    """
+
+    name: str
+    module: nn.Module
+    truncated: int
+
+    def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
+        """Return the keyword arguments of ``module`` for a batch."""
+        ...
+
+
+class VaeLoss(nn.Module):
+    """Loss of the autoencoder: L1 of pixels and of their gradients, and a small KL term.
+
+    Args:
+        vae: ``AutoencoderKL``.
+        kl_weight: Of the KL divergence from the unit normal, averaged over latent elements.
+        gradient_weight: Of the gradients' L1.
+    """
+
+    def __init__(self, vae: Any, *, kl_weight: float, gradient_weight: float) -> None:
+        super().__init__()
+        self.vae = vae
+        self.kl_weight = kl_weight
+        self.gradient_weight = gradient_weight
+
+    def forward(self, pixels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each image (B,) for pixels in −1…1 (B, 3, H, W) and latent noise (B, C, h, w)."""
+        posterior = self.vae.encode(pixels).latent_dist
+        rebuilt = self.vae.decode(posterior.mean + posterior.std * noise).sample
+        loss = _mean(rebuilt - pixels)
+        across, down = (torch.diff(rebuilt - pixels, dim=axis) for axis in (3, 2))
+        loss = loss + self.gradient_weight * (_mean(across) + _mean(down))
+        divergence: torch.Tensor = posterior.kl() / noise[0].numel()
+        return loss + self.kl_weight * divergence
+
+
+@dataclass
+class VaeStage:
+    """The autoencoder, alone."""
+
+    module: VaeLoss
+    seed: int
+    name: str = "vae"
+    truncated: int = 0
+
+    def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
+        """Return ``pixels`` and ``noise`` of a batch."""
+        pixels = batch.pixels.to(device, memory_format=torch.channels_last)
+        return {"pixels": pixels, "noise": _posterior_noise(self.module.vae, batch, seed=self.seed).to(device)}
+
+
+class DenoiserLoss(nn.Module):
+    """Loss of the denoiser: squared error of its prediction, text encoder included in the graph.
+
+    Args:
+        model: Networks; the VAE takes no part.
+        prediction: What the U-Net predicts.
+        min_snr_gamma: γ of the Min-SNR weights, or None for equal weights.
+        train_text_encoder: Whether the text encoder learns too.
+    """
+
+    alphas_cumprod: torch.Tensor
+
+    def __init__(
+        self, model: Text2Earth, *, prediction: Prediction, min_snr_gamma: float | None, train_text_encoder: bool
+    ) -> None:
+        super().__init__()
+        self.unet = model.unet
+        self.text_encoder = model.text_encoder.requires_grad_(train_text_encoder)
+        self.prediction: Prediction = prediction
+        self.min_snr_gamma = min_snr_gamma
+        self.register_buffer("alphas_cumprod", SCHEDULE.alphas_cumprod(), persistent=False)
+
+    def forward(
+        self,
+        latents: torch.Tensor,
+        noise: torch.Tensor,
+        timesteps: torch.Tensor,
+        ids: torch.Tensor,
+        levels: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the loss of each image (B,).
+
+        Args:
+            latents: Clean and scaled, (B, C, h, w).
+            noise: Unit normals of the same shape.
+            timesteps: int64 (B,), 0…999.
+            ids: Token ids, int64 (B, 77).
+            levels: int64 (B,), 0…22.
+        """
+        at = {"timesteps": timesteps, "alphas_cumprod": self.alphas_cumprod}
+        noisy = add_noise(latents, noise, **at)
+        states = embed(ids, text_encoder=self.text_encoder)
+        predicted = self.unet(noisy, timesteps, states, class_labels=levels).sample
+        wanted = target(latents, noise, prediction=self.prediction, **at)
+        if self.min_snr_gamma is None:
+            return denoising_loss(predicted, wanted)
+        weights = min_snr_weights(gamma=self.min_snr_gamma, prediction=self.prediction, **at)
+        return denoising_loss(predicted, wanted, weights=weights)
+
+
+@dataclass
+class DenoiserStage:
+    """U-Net and text encoder, on latents of a frozen autoencoder."""
+
+    module: DenoiserLoss
+    model: Text2Earth
+    rates: DropRates
+    seed: int
+    name: str = "denoiser"
+    truncated: int = 0
+
+    def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
+        """Return latents, noise, timesteps, token ids and levels of a batch."""
+        latents = posterior_latents(self.model.vae, batch, seed=self.seed, device=device)
+        conditions = [
+            drop(condition, rates=self.rates, seed=self.seed, counter=counter)
+            for condition, counter in zip(batch.conditions, batch.counters, strict=True)
+        ]
+        tokens = tokenize(conditions, tokenizer=self.model.tokenizer)
+        self.truncated += tokens.truncated
+        noise = normals(self.seed, batch.counters, stream=Stream.DIFFUSION, shape=tuple(latents.shape[1:]))
+        timesteps = [
+            int(generator(self.seed, counter, stream=Stream.TIMESTEP).integers(SCHEDULE.steps))
+            for counter in batch.counters
+        ]
+        return {
+            "latents": latents,
+            "noise": torch.from_numpy(noise).to(device),
+            "timesteps": torch.from_numpy(np.array(timesteps)).to(device),
+            "ids": tokens.ids.to(device),
+            "levels": tokens.levels.to(device),
+        }
+
+
+@torch.no_grad()
+def posterior_latents(vae: Any, batch: Batch, *, seed: int, device: torch.device) -> torch.Tensor:
+    """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter)."""
+    posterior = vae.encode(batch.pixels.to(device, memory_format=torch.channels_last)).latent_dist
+    drawn: torch.Tensor = posterior.mean + posterior.std * _posterior_noise(vae, batch, seed=seed).to(device)
+    return drawn * float(vae.config.scaling_factor)
+
+
+def _posterior_noise(vae: Any, batch: Batch, *, seed: int) -> torch.Tensor:
+    side = batch.pixels.shape[-1] // latent_factor(vae)
+    shape = (int(vae.config.latent_channels), side, side)
+    return torch.from_numpy(normals(seed, batch.counters, stream=Stream.POSTERIOR, shape=shape))
+
+
+def _mean(difference: torch.Tensor) -> torch.Tensor:
+    """Return the mean absolute value of each image (B,)."""
+    return difference.abs().flatten(1).mean(dim=1)
