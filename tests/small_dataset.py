@@ -136,7 +136,7 @@ def write_dataset(folder: Path, contents: Contents, *, synthetic: bool, row_grou
     for split in ("train", "validation", "test"):
         chosen = [row for row in rows if row.split == split]
         halves = [chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :]] if split == "train" else [chosen]
-        for number, part in enumerate(halves):
+        for number, part in enumerate(halves if chosen else []):
             path = folder / "data" / f"{split}-{number:05d}-of-{len(halves):05d}.parquet"
             pq.write_table(records.table(part), path, row_group_size=row_group_rows)
             shards.append(path)

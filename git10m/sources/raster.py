@@ -249,33 +249,36 @@ def _warp(
     """Warp bands of one file; returns (bands, H, W) of its own type and where they are valid."""
     dataset = _open(path, _overview(path, shrink))
     alpha = _alpha_band(dataset) if nodata is None else None
-    wanted = [*indexes, alpha] if alpha is not None else list(indexes)
-    out = np.zeros((len(indexes) + 1, *block.shape), dtype=dataset.dtypes[indexes[0] - 1])
+    # rasterio writes source band n into band n of an array, so the array reaches to the last band asked for;
+    # what lies between is never touched, and so takes no memory.
+    opacity = max(indexes) + 1
+    out = np.zeros((opacity, *block.shape), dtype=dataset.dtypes[indexes[0] - 1])
     try:
-        reproject(
-            rasterio.band(dataset, wanted),
-            out,
-            src_crs=dataset.crs or dataset.gcps[1],
-            gcps=dataset.gcps[0] or None if dataset.crs is None else None,
-            src_nodata=dataset.nodata if nodata is None else nodata,
-            src_alpha=len(wanted) if alpha is not None else 0,
-            dst_transform=block.transform,
-            dst_crs="EPSG:3857",
-            dst_alpha=len(indexes) + 1,
-            resampling=GdalResampling[method],
-            warp_mem_limit=256,
-        )
+        with rasterio.Env():
+            reproject(
+                rasterio.band(dataset, sorted(set(indexes))),
+                out,
+                src_crs=dataset.crs or dataset.gcps[1],
+                gcps=dataset.gcps[0] or None if dataset.crs is None else None,
+                src_nodata=dataset.nodata if nodata is None else nodata,
+                src_alpha=alpha or 0,
+                dst_transform=block.transform,
+                dst_crs="EPSG:3857",
+                dst_alpha=opacity,
+                resampling=GdalResampling[method],
+                warp_mem_limit=256,
+            )
     except _READ_ERRORS as error:
         raise SourceError(
             f"{Path(path).name}: cannot be read around tile {block.level}/{block.x}/{block.y} ({_said(error)}); "
             "the file may be truncated: fetch it again, or leave it out with exclude"
         ) from error
-    return out[:-1], out[-1] > _alpha_limit(out.dtype)
+    return out[[index - 1 for index in indexes]], out[-1] > _alpha_limit(out.dtype)
 
 
 def _alpha_limit(dtype: Any) -> float:
     """Half of what GDAL writes as full opacity into an alpha band of a type."""
-    return float({"uint16": 65535, "int16": 32767}.get(np.dtype(dtype).name, 255)) / 2.0
+    return float({"uint16": 65535, "int16": 32767, "int8": 127}.get(np.dtype(dtype).name, 255)) / 2.0
 
 
 def _stretch(
@@ -311,7 +314,8 @@ def _by_file(bands: Sequence[Band]) -> list[tuple[str, list[int]]]:
 def _open(path: str, overview: int | None = None) -> Any:
     options = {} if overview is None else {"overview_level": overview}
     try:
-        with warnings.catch_warnings():
+        # Inside an Env, GDAL's remarks go to the log instead of the terminal.
+        with warnings.catch_warnings(), rasterio.Env():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             return rasterio.open(path, **options)
     except _READ_ERRORS as error:

@@ -205,12 +205,6 @@ def test_a_split_without_shards_is_not_promised(tmp_path: Path) -> None:
     contents = small_contents()
     contents.rows = [replace(row, split="train") for row in contents.rows]
     folder = write_dataset(tmp_path / "dataset", contents, synthetic=False)
-    for name in ("validation", "test"):
-        (folder / "data" / f"{name}-00000-of-00001.parquet").unlink()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"] = {name: facts for name, facts in manifest["files"].items() if "train" in name}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    write_card(folder)
     assert [entry["split"] for entry in front_matter(folder)["configs"][0]["data_files"]] == ["train"]
 
 
