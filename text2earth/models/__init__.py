@@ -2,6 +2,7 @@
 
 from text2earth.models.presets import PRESETS, Preset
 from text2earth.models.unet import Text2Earth, build, latent_factor, parameter_counts, train_tokenizer
+from text2earth.models.vae_start import start_as_average
 
 __all__ = [
     "PRESETS",
@@ -10,5 +11,6 @@ __all__ = [
     "build",
     "latent_factor",
     "parameter_counts",
+    "start_as_average",
     "train_tokenizer",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,11 +14,11 @@ from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
-from text2earth.checkpoints import MODEL_INDEX, replaced_folder, save_model
+from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.conditioning import DropRates
 from text2earth.data import DatasetIdentity, Examples, RowFilter, ShardIndex, View, batches, scan
 from text2earth.errors import ConfigError
-from text2earth.models import PRESETS, Text2Earth, build, latent_factor, parameter_counts, train_tokenizer
+from text2earth.models import PRESETS, Text2Earth, build, latent_factor, parameter_counts, start_as_average, train_tokenizer
 from text2earth.training.card import CardFacts, model_card
 from text2earth.training.config import TrainConfig
 from text2earth.training.loop import Pace, Tally, run_stage
@@ -143,6 +144,7 @@ def _with_vae(
     name = pace.folder / "vae-trained"
     if not name.is_dir():
         settings = config.vae
+        start_as_average(model.vae)
         loss = VaeLoss(model.vae, kl_weight=settings.kl_weight, gradient_weight=settings.gradient_weight)
         stage = VaeStage(loss, config.run.seed)
         run_stage(
@@ -211,4 +213,5 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         levels=tuple(sorted(level for level in tally.levels if level)),
         card=model_card(config, facts),
     )
-    assert (result.folder / MODEL_INDEX).is_file()
+    for stage in ("vae", "denoiser"):  # states of a training that has ended
+        shutil.rmtree(result.folder / "training" / stage, ignore_errors=True)

@@ -1,0 +1,54 @@
+# Two commands for a newcomer: make demo, make test. Everything happens in .venv and demo/.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PROMPT := A synthetic overhead image dated 18 April 2024. Farmland covers a large part of the scene. There is also forest.
+
+.PHONY: demo test slow check lock clean
+
+demo: $(VENV)/.models
+	$(BIN)/git10m build pipelines/demo.toml --output demo/dataset
+	$(BIN)/text2earth train pipelines/demo-train.toml --var dataset=demo/dataset --output demo/model
+	$(BIN)/text2earth sample demo/model "$(PROMPT)" --level 13 --seed 1 --out demo/sample.png
+	$(BIN)/git10m report demo/dataset --figure demo/sample.png
+	@echo
+	@echo "dataset  demo/dataset"
+	@echo "report   demo/dataset/report.html   (open it in a browser)"
+	@echo "image    demo/sample.png   (level 13, painted by demo/model)"
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py tests/test_style.py
+
+# One stamp for each set of extras: .models, .test, .dev
+$(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing git10m[$*] into $(VENV) …"
+	$(PIP) --editable ".[$*]"
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "git10m needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The newest versions that go together, for every extra and Python from 3.11. Torch is pinned by hand and brings its
+# own CUDA packages where it needs them, so neither is left to the resolver.
+lock: $(VENV)/.dev
+	$(PIP) uv
+	echo "torch==2.13.0" > $(VENV)/torch.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") --constraint $(VENV)/torch.txt --all-extras \
+		pyproject.toml --output-file $(VENV)/all.txt
+	{ echo "torch==2.13.0"; grep -Ev '^(torch|nvidia-|cuda-|triton|--)' $(VENV)/all.txt; } | sort > constraints.txt
+
+clean:
+	rm -rf $(VENV) demo
