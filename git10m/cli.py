@@ -46,7 +46,9 @@ def build(
     engine: EngineOption = "processes",
     limit: Limit = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and stop.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read unreadable tiles again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Read unreadable tiles again, and files that were repaired.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Build a dataset; run it again to go on after an interruption."""
@@ -69,17 +71,15 @@ def build(
     for reason in result.skipped:
         _tell(f"skipped: {reason}")
     if result.manifest is None:
-        _tell("this rank is done; others are still at work")
+        unfinished = {"folder": str(output), "finished": False, "skipped": list(result.skipped)}
+        _show(unfinished, "this rank is done; others are still at work", as_json)
         return
     counts = result.manifest["counts"]
     if not result.fresh:
         _tell(f"{output} holds this dataset already")
-    text = (
-        f"{output}: {counts['kept']} rows kept of {counts['planned']} planned tiles "
-        f"({_sum(counts['dropped'])} dropped, {_sum(counts['failed'])} failed, {len(result.skipped)} scenes skipped)\n"
-        f"report: {output / 'report.html'}"
-    )
-    _show({"folder": str(output), "counts": counts, "skipped": list(result.skipped)}, text, as_json)
+    text = f"{output}: {_accounted(counts)}, {len(result.skipped)} scenes skipped\nreport: {output / 'report.html'}"
+    facts = {"folder": str(output), "finished": True, "counts": counts, "skipped": list(result.skipped)}
+    _show(facts, text, as_json)
 
 
 @app.command()
@@ -101,11 +101,12 @@ def status(folder: DatasetFolder, as_json: AsJson = False) -> None:
 
     _existing(folder)
     found = build_status(folder)
-    state = "finished" if found["finished"] else "not finished"
     text = (
-        f"{folder}: {state}; tiles: {found['units']['done']} of {found['units']['planned'] or '?'} units done, "
+        f"{folder}: not finished; tiles: {found['units']['done']} of {found['units']['planned'] or '?'} units done, "
         f"captions: {found['shards']['done']} of {found['shards']['planned'] or '?'} shards done"
     )
+    if found["finished"]:
+        text = f"{folder}: finished; {_accounted(found['counts'])}"
     _show(found, text, as_json)
 
 
@@ -137,12 +138,16 @@ def stats(folder: DatasetFolder, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def report(folder: DatasetFolder, as_json: AsJson = False) -> None:
+def report(
+    folder: DatasetFolder,
+    figure: Annotated[list[Path] | None, typer.Option("--figure", help="Picture to show first; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Write report.html anew."""
-    from git10m.report import write_report
+    from git10m.report import Figure, write_report
 
     _existing(folder)
-    path = write_report(folder)
+    path = write_report(folder, extra_figures=[Figure.from_file(each) for each in figure or []])
     _show({"report": str(path)}, f"report: {path}", as_json)
 
 
@@ -206,8 +211,9 @@ def _existing(folder: Path) -> None:
         raise DatasetError(f"{folder}: no such folder; give a dataset that git10m build made")
 
 
-def _sum(counts: Mapping[str, int]) -> int:
-    return sum(counts.values())
+def _accounted(counts: Mapping[str, Any]) -> str:
+    dropped, failed = sum(counts["dropped"].values()), sum(counts["failed"].values())
+    return f"{counts['kept']} rows kept of {counts['planned']} planned tiles, {dropped} dropped, {failed} failed"
 
 
 def _show(value: Mapping[str, Any], text: str, as_json: bool) -> None:

@@ -6,19 +6,22 @@ writes itself, atomically. Engines differ in where it runs, never in what it mak
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from git10m.errors import BuildError, RequestError
 
-__all__ = ["Engine", "EngineName", "map_shards", "rank_of_job"]
+__all__ = ["Engine", "EngineName", "lock", "map_shards", "rank_of_job"]
 
 T = TypeVar("T")
 EngineName = Literal["processes", "ray", "rank"]
@@ -43,8 +46,17 @@ class Engine:
             raise RequestError(f"--workers {self.workers}: give 1 or more")
 
 
-def map_shards(work: Callable[[int], T], shards: Sequence[int], engine: Engine) -> Iterator[tuple[int, T]]:
+def map_shards(
+    work: Callable[[int], T], shards: Sequence[int], engine: Engine, *, claims: Path | None = None
+) -> Iterator[tuple[int, T]]:
     """Yield (shard, result) as they are done, in any order; memory does not grow with the number of shards.
+
+    Args:
+        work: What to do.
+        shards: Numbers of the shards.
+        engine: Where.
+        claims: Folder of lock files. With it, a rank goes on with the other ranks' shards after its own, and leaves
+            out those that another holds, so that the last rank leaves nothing undone.
 
     Raises:
         BuildError: If a worker dies.
@@ -53,12 +65,29 @@ def map_shards(work: Callable[[int], T], shards: Sequence[int], engine: Engine) 
     if engine.name == "ray":
         yield from _on_ray(work, shards, engine.workers)
     elif engine.name == "rank":
-        rank, ranks = rank_of_job()
-        yield from ((shard, work(shard)) for shard in shards if shard % ranks == rank)
-    elif engine.workers == 1 or len(shards) == 1:
+        yield from _as_rank(work, shards, claims)
+    elif engine.workers == 1 or len(shards) <= 1:
         yield from ((shard, work(shard)) for shard in shards)
     else:
-        yield from _on_pool(work, shards, min(engine.workers, max(1, len(shards))))
+        yield from _on_pool(work, shards, min(engine.workers, len(shards)))
+
+
+@contextmanager
+def lock(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[bool]:
+    """Hold a lock file and yield whether it is held; a process that dies lets go of it.
+
+    Args:
+        path: The file; its folder exists.
+        shared: Others may hold it too, if they share it as well.
+        wait: Until it is free, rather than yield False.
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def rank_of_job() -> tuple[int, int]:
@@ -73,11 +102,25 @@ def rank_of_job() -> tuple[int, int]:
         ("SLURM_PROCID", "SLURM_NTASKS"),
     ):
         if rank_name in os.environ and ranks_name in os.environ:
-            rank, ranks = int(os.environ[rank_name]), int(os.environ[ranks_name])
-            if not 0 <= rank < ranks:
-                raise RequestError(f"{rank_name}={rank} is outside 0–{ranks - 1} ({ranks_name}={ranks})")
-            return rank, ranks
+            given, count = os.environ[rank_name], os.environ[ranks_name]
+            if not (given.isdecimal() and count.isdecimal() and int(given) < int(count)):
+                raise RequestError(
+                    f"{rank_name}={given}, {ranks_name}={count}: expected a rank from 0 below the number of ranks"
+                )
+            return int(given), int(count)
     raise RequestError("--engine rank needs GIT10M_RANK (0, 1, …) and GIT10M_RANKS (how many), or a Slurm job array")
+
+
+def _as_rank(work: Callable[[int], T], shards: Sequence[int], claims: Path | None) -> Iterator[tuple[int, T]]:
+    rank, ranks = rank_of_job()
+    own = [shard for shard in shards if shard % ranks == rank]
+    if claims is None:
+        yield from ((shard, work(shard)) for shard in own)
+        return
+    for shard in [*own, *(shard for shard in shards if shard % ranks != rank)]:
+        with lock(claims / f"{shard:05d}.lock") as held:
+            if held:
+                yield shard, work(shard)
 
 
 _work: Callable[[int], Any] | None = None

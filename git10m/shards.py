@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -71,9 +71,17 @@ class ShardWriter:
                 self._flush(keep_rest=False)
                 self._writer.close()
             except BaseException as failure:
+                self._abandon()
                 self._file.__exit__(type(failure), failure, failure.__traceback__)
                 raise
+        else:
+            self._abandon()
         return self._file.__exit__(kind, error, trace)
+
+    def _abandon(self) -> None:
+        """Close the writer of a file that is given up; a full disk refuses even the footer."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 __all__ = ["Mark", "bars", "histogram"]
 
 BINS = 24
-WIDTH, HEIGHT, LEFT, BASE, TOP = 320.0, 136.0, 6.0, 108.0, 20.0
+WIDTH, HEIGHT, LEFT, BASE, TOP = 320.0, 132.0, 6.0, 112.0, 24.0
 """Of a histogram, in SVG units; bars stand on BASE."""
 
 
@@ -88,7 +88,8 @@ def histogram(
     middle = float(np.median(numbers))
     parts = [f'<path class="columns" d="{columns}"/><path class="axis" d="M{LEFT} {BASE}H{WIDTH - LEFT}"/>']
     parts.append(_line(across(middle), f"median {_short(middle)}{unit}", row=0, kind="median"))
-    parts += [_line(across(mark.value), mark.text, row=1, kind="mark") for mark in marks]
+    # A mark's words stand on the side of its line that the median's line does not cross.
+    parts += [_line(across(m.value), m.text, row=1, kind="mark", leftward=m.value < middle) for m in marks]
     parts.append(f'<text x="{LEFT}" y="{BASE + 15}">{_short(low)}{unit}</text>')
     parts.append(f'<text x="{WIDTH - LEFT}" y="{BASE + 15}" text-anchor="end">{_short(high)}{unit}</text>')
     label = (
@@ -101,9 +102,11 @@ def histogram(
     )
 
 
-def _line(x: float, text: str, *, row: int, kind: str) -> str:
-    """Draw a vertical line with its text above, turned inward at the edges."""
+def _line(x: float, text: str, *, row: int, kind: str, leftward: bool | None = None) -> str:
+    """Draw a vertical line with its text above (None: centred), turned inward at the edges."""
     anchor = "start" if x < WIDTH * 0.3 else "end" if x > WIDTH * 0.7 else "middle"
+    if leftward is not None and anchor == "middle":
+        anchor = "end" if leftward else "start"
     y = 10 + 12 * row
     return (
         f'<path class="{kind}" d="M{x:.1f} {y + 3}V{BASE}"/>'

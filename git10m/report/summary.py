@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from git10m.errors import DatasetError
 from git10m.publish import read_manifest
 
-__all__ = ["COUNTED", "MEASURED", "Collected", "collect", "open_table", "summarise"]
+__all__ = ["COUNTED", "MEASURED", "Collected", "collect", "open_table", "summarise", "summary_of"]
 
 COUNTED = ("level", "source_id", "split", "licence", "caption_source")
 """Columns of the index whose values are counted."""

@@ -313,4 +313,6 @@ def test_no_width_of_screen_needs_sideways_scrolling(report: Path, tmp_path: Pat
     dump = subprocess.run(
         [*command, "--dump-dom", frame.as_uri()], capture_output=True, text=True, timeout=120, check=True
     ).stdout
-    assert re.search(r'data-wide="(\d+)"', dump).group(1) == str(width - 15) or f'data-wide="{width}"' in dump
+    measured = re.search(r'data-wide="(\d+)"', dump)
+    assert measured is not None
+    assert int(measured.group(1)) <= width

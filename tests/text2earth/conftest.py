@@ -15,6 +15,8 @@ from PIL import Image
 
 from git10m import records
 from git10m.grid import Tile, nominal_resolution_m
+from text2earth.models import PRESETS, Preset
+from text2earth.training import TrainConfig, train
 
 COLOURS = {"water": (30, 60, 120), "forest": (30, 80, 35), "fields": (180, 160, 90), "town": (150, 140, 140)}
 
@@ -78,3 +80,74 @@ def write_dataset(
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """48 tiles of 256 px in two shards of three row groups."""
     yield write_dataset(tmp_path_factory.mktemp("data") / "textures", rows=48, shards=2, group_rows=8)
+
+
+def nano_preset() -> Preset:
+    """The smallest model of the same shape: 16-px images, 8×8 latents, about 0.3 M parameters."""
+    return Preset(
+        image_size=16,
+        vae={
+            "block_out_channels": (16, 16),
+            "down_block_types": ("DownEncoderBlock2D",) * 2,
+            "up_block_types": ("UpDecoderBlock2D",) * 2,
+            "layers_per_block": 1,
+            "norm_num_groups": 4,
+            "mid_block_add_attention": False,
+            "latent_channels": 4,
+        },
+        unet={
+            "block_out_channels": (16, 32),
+            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+            "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+            "layers_per_block": 1,
+            "norm_num_groups": 4,
+            "attention_head_dim": (1, 2),
+            "cross_attention_dim": 32,
+            "class_embed_type": "timestep",
+        },
+        text_encoder={
+            "vocab_size": 600,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 77,
+            "projection_dim": 32,
+        },
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nano() -> Iterator[None]:
+    """Offer the preset ``nano`` to every test."""
+    PRESETS["nano"] = nano_preset()  # type: ignore[index]
+    yield
+    del PRESETS["nano"]  # type: ignore[attr-defined]
+
+
+def nano_config(data: Path, **run: object) -> TrainConfig:
+    """A configuration that trains ``nano`` in seconds."""
+    return TrainConfig.model_validate(
+        {
+            "name": "nano",
+            "data": {"path": str(data)},
+            "model": {"preset": "nano"},
+            "vae": {"steps": 10, "batch_size": 4, "learning_rate": 3e-4},
+            "denoiser": {"steps": 60, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 5},
+            "run": {"checkpoint_every": 7, "log_every": 1, **run},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def small_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 tiles of 32 px."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "small", rows=24, tile_px=32)
+
+
+@pytest.fixture(scope="session")
+def model_folder(small_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained ``nano``."""
+    folder = tmp_path_factory.mktemp("models") / "nano"
+    train(nano_config(small_tiles), output=folder)
+    return folder

@@ -68,7 +68,7 @@ PRESETS: Mapping[str, Preset] = {
             "hidden_act": "gelu",
         },
     ),
-    # arXiv 2501.00895 on stable-diffusion-2-base: 1,292,002,431 parameters.
+    # arXiv 2501.00895 on stable-diffusion-2-base: 83,653,863 + 340,387,840 + 867,961,284 parameters.
     "text2earth": Preset(
         image_size=256,
         vae=_vae((128, 256, 512, 512), layers=2, groups=32),

@@ -1,0 +1,300 @@
+"""Builds a dataset: two passes over shards with one barrier, resumable at any instant.
+
+    scenes ─► plan ─► pass 1, a unit at a time: pixels, metadata, measures, hashes
+                   ─► barrier, on columns: duplicates, pairing, splits, order
+                   ─► pass 2, a shard at a time: facts, captions, final rows
+                   ─► rejections, index, manifest, card, report
+
+Every file appears whole or not at all, and a unit or shard counts as done when its ``done.json`` stands. Same recipe,
+inputs and versions give the same bytes, whatever the workers, the engine and the number of interruptions.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from git10m.build.barrier import DROP_REASONS, Decisions, decide
+from git10m.build.finish import finish
+from git10m.build.inputs import Inputs, Item, gather
+from git10m.build.rows import RowPass, ShardPlan
+from git10m.build.tiles import TilePass, unit_digests
+from git10m.build.workspace import Workspace, read_json, write_json
+from git10m.engine import Engine, lock, map_shards, rank_of_job
+from git10m.errors import BuildError, DatasetError, RegionError
+from git10m.recipe import Recipe
+from git10m.sampling import Plan, plan_tiles
+from git10m.shards import atomic_file
+
+__all__ = ["BuildResult", "PlanSummary", "build", "build_plan", "build_status"]
+
+_UNITS, _LEAST_UNIT_ROWS, _MOST_UNIT_ROWS = 64, 64, 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What a build came to.
+
+    Attributes:
+        folder: The dataset.
+        manifest: Its manifest; None where other ranks of the job are still at work.
+        skipped: Scenes that could not be used, with the reason.
+        fresh: False when the dataset was there already.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any] | None
+    skipped: tuple[str, ...]
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a build would do.
+
+    Attributes:
+        tiles: Planned tiles.
+        levels: Planned tiles by level.
+        layers: Planned tiles by layer and date.
+        scenes: Scenes that can be read.
+        skipped: Scenes that cannot, with the reason.
+    """
+
+    tiles: int
+    levels: dict[str, int]
+    layers: dict[str, int]
+    scenes: int
+    skipped: tuple[str, ...]
+
+
+def build_plan(recipe: Recipe, *, root: Path, folder: Path, limit: int | None = None) -> PlanSummary:
+    """Find out what a build would do; nothing but computed scenes is written.
+
+    Args and errors as in `build`.
+    """
+    try:
+        inputs = gather(recipe, root=root, scenes=Workspace(folder).scenes, limit=limit)
+    except OSError as error:
+        raise BuildError(_disk_fault(error, folder)) from error
+    plan = _plan(inputs, limit)
+    levels, counts = np.unique(plan.level, return_counts=True)
+    layers: dict[str, int] = {}
+    for number, group in enumerate(inputs.mosaic.groups):
+        name = f"{group.layer} {group.acquired_at.date()}" if group.acquired_at else group.layer
+        layers[name] = int((plan.group == number).sum())
+    return PlanSummary(
+        tiles=len(plan),
+        levels={str(level): int(count) for level, count in zip(levels, counts, strict=True)},
+        layers=layers,
+        scenes=len(inputs.mosaic.scenes),
+        skipped=_skipped(inputs.items),
+    )
+
+
+def build(
+    recipe: Recipe,
+    *,
+    root: Path,
+    folder: Path,
+    engine: Engine | None = None,
+    limit: int | None = None,
+    retry_failed: bool = False,
+    said: Mapping[str, Any] | None = None,
+) -> BuildResult:
+    """Build a dataset, or go on where an interrupted build stopped.
+
+    Args:
+        recipe: What to build.
+        root: Folder that the recipe's relative paths start from.
+        folder: Where the dataset goes.
+        engine: Where the work runs; None: in this process.
+        limit: Build at most so many tiles, spread evenly over the plan.
+        retry_failed: Read the tiles again that could not be read before, and take in files that were repaired:
+            scenes of the same names may have other content. Only what they touch is made again.
+        said: The recipe as written, for the manifest; None: the recipe without its paths.
+
+    Raises:
+        RequestError: If the recipe leads nowhere, or the folder holds another build.
+        BuildError: If the work cannot go on; run it again to resume.
+    """
+    workspace, engine = Workspace(folder), engine or Engine()
+    if engine.name == "rank":
+        rank_of_job()  # a missing variable is said at once
+    try:
+        with workspace.locked(shared=engine.name == "rank"):
+            inputs = gather(recipe, root=root, scenes=workspace.scenes, limit=limit)
+            workspace.claim(inputs.fingerprint, inputs.identity, repaired=retry_failed)
+            workspace.prepare()
+            if engine.name != "rank":
+                workspace.sweep()
+            if retry_failed:
+                _forget_failed(workspace)
+            if (manifest := _finished(workspace, inputs)) is not None:
+                return BuildResult(folder, manifest, _skipped(inputs.items), fresh=False)
+            manifest = _run(workspace, inputs, engine, limit, said if said is not None else recipe.canonical())
+    except OSError as error:
+        raise BuildError(_disk_fault(error, folder)) from error
+    return BuildResult(folder, manifest, _skipped(inputs.items), fresh=True)
+
+
+def build_status(folder: Path) -> dict[str, Any]:
+    """Return how far a build is: units of both passes, done and planned, and whether it is finished.
+
+    Raises:
+        DatasetError: If no build was begun in the folder.
+    """
+    workspace = Workspace(folder)
+    note, manifest = read_json(workspace.note), read_json(workspace.manifest)
+    if note is None and manifest is None:
+        raise DatasetError(f"{folder}: holds no dataset and no build; give the --output of git10m build")
+    note = note or {}
+    tiles_done = len(list((workspace.work / "tiles").glob("*.done.json")))
+    rows_done = len(list((workspace.work / "rows").glob("*.done.json")))
+    return {
+        "finished": manifest is not None,
+        "counts": manifest["counts"] if manifest is not None else None,
+        "units": {"done": tiles_done, "planned": note.get("units")},
+        "shards": {"done": rows_done, "planned": note.get("shards")},
+    }
+
+
+def _run(
+    workspace: Workspace, inputs: Inputs, engine: Engine, limit: int | None, said: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    plan = _plan(inputs, limit)
+    bounds = plan.unit_bounds(min(_MOST_UNIT_ROWS, max(_LEAST_UNIT_ROWS, len(plan) // _UNITS)))
+    digests = unit_digests(inputs.mosaic, plan, bounds, scene_digests=inputs.scene_digests)
+    first = TilePass(workspace, inputs.recipe, inputs.mosaic, plan, tuple(bounds), digests)
+    _note(workspace, units=len(digests))
+    pending = [unit for unit, done in enumerate(_unit_counts(workspace, digests)) if done is None]
+    with tqdm(total=len(plan), initial=len(plan) - _rows_of(bounds, pending), desc="tiles", unit="tile") as bar:
+        for _, done in map_shards(first, pending, engine):
+            bar.update(done["planned"])
+    counts = [done for done in _unit_counts(workspace, digests) if done is not None]
+    if len(counts) < len(digests):
+        return None  # the rank that ends last goes on
+    decisions = decide(workspace, inputs.recipe, units=len(digests), levels=_levels_of_groups(plan))
+    shards = _shard_plans(workspace, inputs.recipe, decisions, counts)
+    if not _write_rows(RowPass(workspace, inputs.recipe, tuple(shards)), engine):
+        return None
+    with lock(workspace.work / "finish.lock") as held:
+        return finish(workspace, inputs, decisions, shards, units=counts, said=said) if held else None
+
+
+def _plan(inputs: Inputs, limit: int | None) -> Plan:
+    plan = plan_tiles(inputs.mosaic, inputs.recipe.tiles, area=inputs.area)
+    if not len(plan):
+        where = "no scene touches the region" if inputs.area is not None else "no scene supports any of them"
+        raise RegionError(
+            f"nothing to build: at levels {list(inputs.recipe.tiles.levels)} {where}; native resolutions are "
+            + ", ".join(sorted({f"{scene.native_gsd_m:.3g} m" for scene in inputs.mosaic.scenes})[:8])
+            + ". Widen the region, add coarser levels, or say oversample = true"
+        )
+    return plan.thinned(limit) if limit is not None else plan
+
+
+def _unit_counts(workspace: Workspace, digests: Sequence[str]) -> list[dict[str, Any] | None]:
+    """Return the counts of each unit; None where it is not done, or was made of other scenes."""
+    notes = (read_json(workspace.unit(unit, "done.json")) for unit in range(len(digests)))
+    return [
+        note if note is not None and note["digest"] == digest else None
+        for note, digest in zip(notes, digests, strict=True)
+    ]
+
+
+def _levels_of_groups(plan: Plan) -> dict[int, list[int]]:
+    """Return the planned levels of each group, rising."""
+    return {group: np.unique(plan.level[plan.group == group]).tolist() for group in np.unique(plan.group).tolist()}
+
+
+def _shard_plans(
+    workspace: Workspace, recipe: Recipe, decisions: Decisions, counts: Sequence[Mapping[str, Any]]
+) -> list[ShardPlan]:
+    """Write which rows go into each final shard."""
+    plans = []
+    for name, rows in decisions.shards(recipe.output.shard_rows).items():
+        origin = decisions.origin(rows)
+        digest = hashlib.sha256(origin.tobytes())
+        for unit in np.unique(origin[:, 0]).tolist():
+            digest.update(counts[unit]["sha256"].encode())
+        plans.append(ShardPlan(name, decisions.bounds(rows), digest.hexdigest(), len(rows)))
+        with atomic_file(workspace.shard(name, "rows.npy")) as file:
+            np.save(file, origin)
+    if not plans:
+        raise BuildError(_nothing_kept(decisions, counts))
+    _note(workspace, shards=len(plans))
+    return plans
+
+
+def _write_rows(second: RowPass, engine: Engine) -> bool:
+    """Run the second pass; tell whether all shards are there, which a rank's may not be."""
+    waiting = [number for number in range(len(second.shards)) if second.done(number) is None]
+    total = sum(shard.rows for shard in second.shards)
+    left = sum(second.shards[number].rows for number in waiting)
+    claims = second.workspace.work / "rows"
+    with tqdm(total=total, initial=total - left, desc="captions", unit="row") as bar:
+        for _, done in map_shards(second, waiting, engine, claims=claims):
+            bar.update(done["rows"])
+    return all(second.done(number) is not None for number in waiting)
+
+
+def _nothing_kept(decisions: Decisions, counts: Sequence[Mapping[str, Any]]) -> str:
+    lost: Counter[str] = Counter()
+    for unit in counts:
+        lost.update(unit["dropped"])
+        lost.update(unit["failed"])
+    lost.update({reason: int((decisions.drop == code).sum()) for code, reason in enumerate(DROP_REASONS) if code})
+    reasons = ", ".join(f"{reason} {count}" for reason, count in lost.most_common() if count)
+    return f"no tile was kept of {sum(unit['planned'] for unit in counts)} planned: {reasons}; loosen those rules"
+
+
+def _finished(workspace: Workspace, inputs: Inputs) -> dict[str, Any] | None:
+    """Return the manifest if the folder holds this very build, whole."""
+    manifest = read_json(workspace.manifest)
+    if manifest is None or manifest["fingerprint"] != inputs.fingerprint:
+        return None
+    for name, note in manifest["files"].items():
+        path = workspace.folder / name
+        if not path.exists() or path.stat().st_size != note["bytes"]:
+            return None
+    return manifest if (workspace.folder / "report.html").exists() else None
+
+
+def _forget_failed(workspace: Workspace) -> None:
+    """Make the units that hold unreadable tiles pending again."""
+    for done in sorted((workspace.work / "tiles").glob("*.done.json")):
+        if (read_json(done) or {}).get("failed", {}).get("unreadable"):
+            workspace.manifest.unlink(missing_ok=True)  # from here on the dataset is unfinished
+            done.unlink()
+
+
+def _note(workspace: Workspace, **numbers: int) -> None:
+    note = read_json(workspace.note) or {}
+    if any(note.get(name) != number for name, number in numbers.items()):
+        write_json(workspace.note, {**note, **numbers})
+
+
+def _rows_of(bounds: list[int], units: list[int]) -> int:
+    return sum(bounds[unit + 1] - bounds[unit] for unit in units)
+
+
+def _skipped(items: tuple[Item, ...]) -> tuple[str, ...]:
+    return tuple(item.error for item in items if item.error is not None)
+
+
+def _disk_fault(error: OSError, folder: Path) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return (
+            f"{folder}: the disk is full; nothing that was finished is lost: make room and run the same command again"
+        )
+    return (
+        f"{folder}: {error.strerror or error} ({error.filename or 'no file named'}); mend it and run the command again"
+    )

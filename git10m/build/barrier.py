@@ -1,0 +1,178 @@
+"""Between the passes: what only the whole set can decide, from columns alone.
+
+Duplicates, pairing of levels, splits, and the final order of rows. Every choice follows the order of rows
+(level, quadkey, acquired_at, source_id), never the order in which units were done.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from git10m.build.workspace import Workspace
+from git10m.curation.duplicates import later_copies
+from git10m.curation.splits import SPLITS, split_codes
+from git10m.grid import IntArray, quadkey_number
+from git10m.recipe import Recipe
+
+__all__ = ["DROP_REASONS", "Decisions", "decide"]
+
+DROP_REASONS = ("", "exact_duplicate", "unpaired")
+"""Why the barrier drops a row; position 0 is a row that is kept."""
+
+_DIGEST_BYTES = 16
+"""Of SHA-256; two of 10**7 images agree by chance with a probability of 10**-25."""
+_COLUMNS = ("level", "x", "y", "acquired_at", "source_id", "sha256", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What becomes of every row of the first pass; arrays of one length, in final order.
+
+    Attributes:
+        unit: Unit that holds the row.
+        position: Row within the unit.
+        level: Level.
+        x: Column.
+        y: Row of the grid.
+        drop: Position in `DROP_REASONS`.
+        copy_of: For a duplicate, the position here of the row that stays; else −1.
+        split: Position in `SPLITS`.
+    """
+
+    unit: npt.NDArray[np.int32]
+    position: npt.NDArray[np.int32]
+    level: npt.NDArray[np.int64]
+    x: IntArray
+    y: IntArray
+    drop: npt.NDArray[np.int8]
+    copy_of: IntArray
+    split: npt.NDArray[np.int8]
+
+    def shards(self, shard_rows: int) -> dict[str, npt.NDArray[np.int64]]:
+        """Return, by file name, the positions here of the rows of every final shard."""
+        found = {}
+        for code, name in enumerate(SPLITS):
+            kept = np.flatnonzero((self.drop == 0) & (self.split == code))
+            count = -(-len(kept) // shard_rows)
+            for i in range(count):
+                found[f"{name}-{i:05d}-of-{count:05d}"] = kept[i * shard_rows : (i + 1) * shard_rows]
+        return found
+
+    def bounds(self, rows: npt.NDArray[np.int64]) -> tuple[float, float, float, float]:
+        """Return (west, south, east, north) in degrees around some rows."""
+        side = np.exp2(self.level[rows])
+        west, east = 360.0 * self.x[rows] / side - 180.0, 360.0 * (self.x[rows] + 1) / side - 180.0
+        north, south = (
+            np.degrees(np.arctan(np.sinh(np.pi * (1.0 - 2.0 * (self.y[rows] + edge) / side)))) for edge in (0, 1)
+        )
+        return float(west.min()), float(south.min()), float(east.max()), float(north.max())
+
+    def origin(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """Return the (unit, position) of some rows, (N, 2)."""
+        return np.stack([self.unit[rows], self.position[rows]], axis=1)
+
+
+def decide(workspace: Workspace, recipe: Recipe, *, units: int, levels: Mapping[int, Sequence[int]]) -> Decisions:
+    """Read the columns of all units and decide; at most about 100 bytes a row are held.
+
+    Args:
+        workspace: With every unit of the first pass done.
+        recipe: What was asked.
+        units: How many units.
+        levels: Planned levels of each group, rising.
+    """
+    columns = _columns(workspace, units, source_ids=sorted(source.id for source in recipe.source))
+    order = np.lexsort(
+        (columns["source"], columns["acquired"], quadkey_number(columns["x"], columns["y"]), columns["level"])
+    )
+    columns = {name: values[order] for name, values in columns.items()}
+    rows = len(order)
+    drop = np.zeros(rows, dtype=np.int8)
+    copy_of = np.full(rows, -1, dtype=np.int64)
+    if recipe.curation.drop_exact_duplicates and rows:
+        copy_of = later_copies(columns["sha256"])
+        drop[copy_of >= 0] = DROP_REASONS.index("exact_duplicate")
+    if recipe.tiles.levels_paired:
+        drop[(drop == 0) & ~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
+    return Decisions(
+        unit=columns["unit"].astype(np.int32),
+        position=columns["position"].astype(np.int32),
+        level=columns["level"],
+        x=columns["x"],
+        y=columns["y"],
+        drop=drop,
+        copy_of=copy_of,
+        split=split_codes(
+            columns["level"], columns["x"], columns["y"], cell_level=recipe.cell_level, splits=recipe.splits
+        ),
+    )
+
+
+def _columns(workspace: Workspace, units: int, *, source_ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Read the decisive columns of every unit as arrays."""
+    parts: dict[str, list[npt.NDArray[Any]]] = {
+        name: [] for name in ("level", "x", "y", "group", "acquired", "source", "sha256", "unit", "position")
+    }
+    for unit in range(units):
+        table = pq.read_table(workspace.unit(unit, "rows.parquet"), columns=list(_COLUMNS))
+        for name in ("level", "x", "y", "group"):
+            parts[name].append(table[name].to_numpy().astype(np.int64))
+        # Undated rows come before dated ones.
+        acquired = pc.fill_null(table["acquired_at"].cast("int64"), np.iinfo(np.int64).min)
+        parts["acquired"].append(acquired.to_numpy())
+        parts["source"].append(
+            np.searchsorted(source_ids, table["source_id"].to_numpy(zero_copy_only=False).astype(str))
+        )
+        digests = b"".join(bytes.fromhex(text[: 2 * _DIGEST_BYTES]) for text in table["sha256"].to_pylist())
+        parts["sha256"].append(np.frombuffer(digests, dtype=f"S{_DIGEST_BYTES}"))
+        parts["unit"].append(np.full(table.num_rows, unit, dtype=np.int64))
+        parts["position"].append(np.arange(table.num_rows, dtype=np.int64))
+    return {name: np.concatenate(found) if found else np.empty(0, dtype=np.int64) for name, found in parts.items()}
+
+
+def _paired(
+    columns: dict[str, npt.NDArray[Any]], kept: npt.NDArray[np.bool_], planned: Mapping[int, Sequence[int]]
+) -> npt.NDArray[np.bool_]:
+    """Tell which rows have all ancestors and all descendants among the kept rows, at the levels of their group.
+
+    A group with a single level has no pairs.
+    """
+    whole = kept.copy()
+    for group, levels in planned.items():
+        members = np.flatnonzero(columns["group"] == group)
+        if len(levels) == 1:
+            whole[members] = False
+        at = {level: members[columns["level"][members] == level] for level in levels}
+        address = {level: (columns["x"][rows] << 32) | columns["y"][rows] for level, rows in at.items()}
+        steps = list(itertools.pairwise(levels))
+        for coarse, fine in reversed(steps):
+            _lose_without_children(whole, at, address, coarse, fine)
+        for coarse, fine in steps:
+            parents = _parent_address(columns, at[fine], fine - coarse)
+            whole[at[fine]] &= np.isin(parents, address[coarse][whole[at[coarse]]])
+    return whole
+
+
+def _lose_without_children(
+    whole: npt.NDArray[np.bool_], at: dict[int, IntArray], address: dict[int, IntArray], coarse: int, fine: int
+) -> None:
+    """Unmark coarse tiles of which not all children are marked."""
+    down = fine - coarse
+    complete = address[fine][whole[at[fine]]]
+    parents, counts = np.unique(
+        ((complete >> 32 >> down) << 32) | ((complete & 0xFFFFFFFF) >> down), return_counts=True
+    )
+    whole[at[coarse]] &= np.isin(address[coarse], parents[counts == 4**down])
+
+
+def _parent_address(columns: dict[str, npt.NDArray[Any]], rows: IntArray, up: int) -> IntArray:
+    address: IntArray = ((columns["x"][rows] >> up) << 32) | (columns["y"][rows] >> up)
+    return address

@@ -1,0 +1,225 @@
+"""After the passes: rejections, index, manifest, card and report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image
+
+from git10m import records
+from git10m.build.barrier import DROP_REASONS, Decisions
+from git10m.build.inputs import Inputs, Item, versions
+from git10m.build.rows import ShardPlan
+from git10m.build.workspace import Workspace, read_json, write_json
+from git10m.errors import BuildError
+from git10m.grid import Tile
+from git10m.metadata import rejection, thumbnail
+from git10m.publish import write_card, write_index
+from git10m.records import Rejection
+from git10m.report import write_report
+from git10m.shards import ShardWriter, data_files, file_sha256
+from git10m.sources import Request
+
+__all__ = ["finish", "write_rejected"]
+
+
+def finish(
+    workspace: Workspace,
+    inputs: Inputs,
+    decisions: Decisions,
+    shards: Sequence[ShardPlan],
+    *,
+    units: Sequence[Mapping[str, Any]],
+    said: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write everything beside the shards; the manifest is last of what has a promise, the report follows.
+
+    Args:
+        workspace: The build's folder.
+        inputs: What went in.
+        decisions: Of the barrier.
+        shards: Final shards, all written.
+        units: Counts of every unit of the first pass.
+        said: The recipe as its author wrote it, without values given from outside.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        BuildError: If planned tiles are not all kept, dropped or failed.
+    """
+    wanted = {f"{shard.name}.parquet" for shard in shards}
+    for stale in workspace.data.glob("*.parquet"):
+        if stale.name not in wanted:
+            stale.unlink()
+    files = data_files(workspace.folder)
+    write_rejected(workspace, inputs, decisions, units=len(units))
+    write_index(files, workspace.folder / "index.parquet")
+    manifest = _manifest(workspace, inputs, decisions, shards, units=units, said=said)
+    write_json(workspace.manifest, manifest)
+    write_card(workspace.folder)
+    write_report(workspace.folder)
+    return manifest
+
+
+def write_rejected(workspace: Workspace, inputs: Inputs, decisions: Decisions, *, units: int) -> None:
+    """Gather what the first pass and the barrier turned away into ``rejected.parquet``, unit by unit."""
+    schema = records.schema(Rejection)
+    with ShardWriter(workspace.folder / "rejected.parquet", schema=schema) as writer:
+        dropped = np.flatnonzero(decisions.drop)
+        dropped = dropped[np.argsort(decisions.unit[dropped], kind="stable")]
+        starts = np.searchsorted(decisions.unit[dropped], np.arange(units + 1))
+        for unit in range(units):
+            first_pass = pq.read_table(workspace.unit(unit, "rejected.parquet")).cast(schema)
+            later = dropped[starts[unit] : starts[unit + 1]]
+            barrier = records.table(_barrier_rejections(workspace, inputs, decisions, unit, later), record=Rejection)
+            both = pa.concat_tables([first_pass, barrier])
+            keys = [("level", "ascending"), ("Google_location", "ascending"), ("acquired_at", "ascending")]
+            writer.write(both.take(pc.sort_indices(both, sort_keys=keys)))
+
+
+def _barrier_rejections(
+    workspace: Workspace, inputs: Inputs, decisions: Decisions, unit: int, rows: npt.NDArray[np.int64]
+) -> Iterator[Rejection]:
+    if not len(rows):
+        return
+    table = pq.read_table(
+        workspace.unit(unit, "rows.parquet"), columns=["image", "source_id", "valid_fraction", "group"]
+    )
+    for row in rows.tolist():
+        found = {name: table[name][int(decisions.position[row])].as_py() for name in table.column_names}
+        group = inputs.mosaic.groups[found["group"]]
+        tile = Tile(int(decisions.level[row]), int(decisions.x[row]), int(decisions.y[row]))
+        pixels = _decoded(found["image"]["bytes"])
+        yield rejection(
+            Request(tile, found["group"]),
+            verdict="dropped",
+            reason=DROP_REASONS[int(decisions.drop[row])],
+            detail=_why(decisions, row),
+            source_id=found["source_id"],
+            layer=group.layer,
+            acquired_at=group.acquired_at,
+            valid_fraction=found["valid_fraction"],
+            thumbnail={"bytes": thumbnail(pixels), "path": f"{tile.name}.jpg"},
+        )
+
+
+def _why(decisions: Decisions, row: int) -> str:
+    original = int(decisions.copy_of[row])
+    if original < 0:
+        return "its parent or one of its children is missing"
+    level, x, y = (int(values[original]) for values in (decisions.level, decisions.x, decisions.y))
+    return f"the same bytes as tile {level}_{x}_{y}"
+
+
+def _decoded(encoded: bytes) -> npt.NDArray[np.uint8]:
+    import io  # noqa: PLC0415
+
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _manifest(
+    workspace: Workspace,
+    inputs: Inputs,
+    decisions: Decisions,
+    shards: Sequence[ShardPlan],
+    *,
+    units: Sequence[Mapping[str, Any]],
+    said: Mapping[str, Any],
+) -> dict[str, Any]:
+    recipe = inputs.recipe
+    index = pq.read_table(
+        workspace.folder / "index.parquet",
+        columns=["level", "source_id", "split", "licence", "attribution", "synthetic", "sources"],
+    )
+    files = {f"data/{shard.name}.parquet": _file_note(workspace, shard) for shard in shards}
+    for name in ("index.parquet", "rejected.parquet"):
+        path = workspace.folder / name
+        rows = pq.read_metadata(path).num_rows
+        files[name] = {"sha256": file_sha256(path), "rows": rows, "bytes": path.stat().st_size}
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "description": recipe.description,
+        "git10m_version": versions()["git10m"],
+        "fingerprint": inputs.fingerprint,
+        "inputs": inputs.identity,
+        "recipe": said,
+        "synthetic": bool(pc.any(index["synthetic"]).as_py()),
+        "counts": _counts(index, decisions, units),
+        "files": files,
+        "items": [_item_note(item) for item in inputs.items],
+        "licences": _mentioned(index, "licence"),
+        "attributions": _mentioned(index, "attribution"),
+        "versions": versions(),
+    }
+
+
+def _counts(index: pa.Table, decisions: Decisions, units: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add up the passes and check that every planned tile ended as exactly one thing."""
+    dropped: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for unit in units:
+        dropped.update(unit["dropped"])
+        failed.update(unit["failed"])
+    for code, reason in enumerate(DROP_REASONS[1:], start=1):
+        if count := int((decisions.drop == code).sum()):
+            dropped[reason] += count
+    planned, kept = sum(unit["planned"] for unit in units), index.num_rows
+    if planned != kept + dropped.total() + failed.total():
+        raise BuildError(
+            f"planned {planned} ≠ kept {kept} + dropped {dropped.total()} + failed {failed.total()}; "
+            "this is a fault of git10m, please report it"
+        )
+
+    def by(column: str) -> dict[str, int]:
+        return {str(key): count for key, count in sorted(Counter(index[column].to_pylist()).items())}
+
+    return {
+        "planned": planned,
+        "kept": kept,
+        "dropped": dict(sorted(dropped.items())),
+        "failed": dict(sorted(failed.items())),
+        "splits": by("split"),
+        "levels": {str(k): v for k, v in sorted(Counter(index["level"].to_pylist()).items())},
+        "sources": by("source_id"),
+    }
+
+
+def _file_note(workspace: Workspace, shard: ShardPlan) -> dict[str, Any]:
+    done = read_json(workspace.shard(shard.name, "done.json")) or {}
+    return {name: done[name] for name in ("sha256", "rows", "bytes")}
+
+
+def _item_note(item: Item) -> dict[str, Any]:
+    note: dict[str, Any] = {"source_id": item.source_id, "item": item.name, "error": item.error}
+    scene = item.scene
+    if scene is not None:
+        note |= {
+            "crs": scene.crs_name,
+            "native_gsd_m": round(scene.native_gsd_m, 6),
+            "width": scene.width,
+            "height": scene.height,
+            "bands": [band.index for band in scene.bands],
+            "scale": [list(pair) for pair in scene.scale] if scene.scale else None,
+            "acquired_at": scene.moment.at.isoformat() if scene.moment else None,
+            "acquired_precision": scene.moment.precision if scene.moment else None,
+            "licence": scene.source.licence,
+            "attribution": scene.source.attribution,
+            "synthetic": scene.synthetic,
+        }
+    return note
+
+
+def _mentioned(index: pa.Table, column: str) -> list[str]:
+    """List the licences or attributions of every contribution to any row."""
+    parts = pc.list_flatten(index["sources"])
+    return sorted({value for value in pc.unique(pc.struct_field(parts, column)).to_pylist() if value})
