@@ -70,7 +70,7 @@ class Synthetic(_Model):
     """
 
     seed: int = Field(default=10, ge=0)
-    size_px: int = Field(default=1536, ge=256, le=20_000)
+    size_px: int = Field(default=1536, ge=512, le=20_000)
 
 
 class Region(_Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
+from git10m.build import build
 from git10m.cli import main
+from git10m.recipe import load_recipe
 
 LON, LAT = 14.95, 50.0
 """Where the scenes lie: level 15 is 3.07 m a pixel there, level 14 6.14 m."""
@@ -93,6 +96,18 @@ def write_recipe(path: Path, *, tiles: str = "", source: str = "", more: str = "
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(top + RECIPE.format(tiles=tiles, source=source, more=more), encoding="utf-8")
     return path
+
+
+DATES = r"date_pattern = '(\d{8})\.tif$'"
+"""Line of a source whose files end in a date."""
+
+
+def built(survey: Path, folder: Path, **options: Any) -> dict[str, Any] | None:
+    """Build what ``survey/recipe.toml`` says of ``survey/imagery``; return the manifest, None from a rank that leaves."""
+    recipe = load_recipe(survey / "recipe.toml", variables={"imagery": str(survey / "imagery")})
+    said = tomllib.loads((survey / "recipe.toml").read_text())
+    result = build(recipe, root=survey, folder=folder, said=said, **options)
+    return dict(result.manifest) if result.manifest is not None else None
 
 
 @dataclass(frozen=True)

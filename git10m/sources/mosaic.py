@@ -18,14 +18,16 @@ import numpy.typing as npt
 import shapely
 
 from git10m.errors import SourceError
-from git10m.grid import IntArray, tile_centres
+from git10m.grid import FloatArray, IntArray, gsd_m, tile_centres
 from git10m.sources import Contribution, Failure, Request, Sample
-from git10m.sources.raster import Block, Scene, read_block
+from git10m.sources.raster import Block, Scene, read_block, supported
 
 __all__ = ["BLOCK_TILES", "Group", "Mosaic", "group_scenes"]
 
 BLOCK_TILES = 8
 """Tiles a side of the blocks that are warped at once; blocks are aligned to the grid."""
+_TURNS = (-360.0, 0.0, 360.0)
+"""Where an outline that passes ±180° meets tiles, which never do."""
 _DENSE = 0.4
 """Share of a rectangle that must be asked for to warp it whole rather than tile by tile."""
 
@@ -110,6 +112,17 @@ class Mosaic:
             shapely.prepare(outline)
         return outlines
 
+    def near(self, group: int, bounds: tuple[float, float, float, float]) -> list[int]:
+        """List the scenes of a group whose outline may touch a box in degrees, in order of priority."""
+        west, south, east, north = bounds
+        boxes = [shapely.box(west + turn, south, east + turn, north) for turn in _TURNS]
+        ranks = np.unique(self._trees[group].query(boxes)[1])
+        return [self.groups[group].scenes[rank] for rank in ranks.tolist()]
+
+    @cached_property
+    def _trees(self) -> tuple[shapely.STRtree, ...]:
+        return tuple(shapely.STRtree([self.outlines[i] for i in group.scenes]) for group in self.groups)
+
 
 def _block_of(request: Request) -> tuple[int, int, int, int]:
     tile = request.tile
@@ -130,9 +143,15 @@ class _Canvas:
         self.pixels[:] = mosaic.fill
         self.owner = np.full(self.block.shape, -1, dtype=np.int32)
         self.failures: dict[int, str] = {}
+        self.native_gsd_m: dict[int, FloatArray] = {}
+        """Of every scene that was asked, at the tiles' centres, in order of priority."""
 
     def samples(self) -> Iterator[Sample | Failure]:
-        for index in self.mosaic.groups[self.requests[0].group].scenes:
+        side = float(1 << self.level)
+        south, north = self._latitudes(side)
+        west, east = 360.0 * self.tx.min() / side - 180.0, 360.0 * (self.tx.max() + 1) / side - 180.0
+        bounds = (west, float(south.min()), east, float(north.max()))
+        for index in self.mosaic.near(self.requests[0].group, bounds):
             wanted = self._wanted(index)
             if wanted.size:
                 self._fill(index, wanted)
@@ -146,16 +165,17 @@ class _Canvas:
         west, east = 360.0 * self.tx / side - 180.0, 360.0 * (self.tx + 1) / side - 180.0
         south, north = self._latitudes(side)
         touched = np.zeros(len(self.requests), dtype=bool)
-        for turn in (-360.0, 0.0, 360.0):
+        for turn in _TURNS:
             touched |= shapely.intersects(outline, shapely.box(west + turn, south, east + turn, north))
         for i in np.flatnonzero(touched):
             touched[i] = int(i) not in self.failures and bool((self.owner[self._slices(int(i))] < 0).any())
-        candidates = np.flatnonzero(touched)
-        if candidates.size and not self.mosaic.oversample:
-            lon, lat = self.lon[candidates], self.lat[candidates]
-            scene = self.mosaic.scenes[index]
-            candidates = candidates[scene.supported(self.level, lon, lat, tile_size=self.mosaic.tile_size)]
-        return candidates
+        if not touched.any():
+            return np.flatnonzero(touched)
+        native = self.mosaic.scenes[index].place.native_gsd_m(self.lon, self.lat)
+        self.native_gsd_m[index] = native
+        if not self.mosaic.oversample:
+            touched &= supported(gsd_m(self.level, self.lat, tile_size=self.mosaic.tile_size), native)
+        return np.flatnonzero(touched)
 
     def _fill(self, index: int, wanted: IntArray) -> None:
         """Add a scene's valid pixels where nothing is yet; on a fault, find the tiles that it concerns."""
@@ -175,8 +195,11 @@ class _Canvas:
             part = (slice(row, row + size), slice(column, column + size))
             here = self._slices(int(i))
             take = valid[part] & (self.owner[here] < 0)
-            self.pixels[here][take] = pixels[part][take]
-            self.owner[here][take] = index
+            if take.all():
+                self.pixels[here], self.owner[here] = pixels[part], index
+            else:
+                self.pixels[here][take] = pixels[part][take]
+                self.owner[here][take] = index
 
     def _result(self, i: int, request: Request) -> Sample | Failure:
         if i in self.failures:
@@ -186,8 +209,7 @@ class _Canvas:
         valid = owner >= 0
         if not valid.any():
             return Failure(request, "no_data", "no scene has data there at a level that it supports")
-        order = self.mosaic.groups[request.group].scenes
-        counts = [(index, int((owner == index).sum())) for index in order]
+        counts = [(index, int((owner == index).sum())) for index in self.native_gsd_m]
         total = int(valid.sum())
         shares = [(index, count / total) for index, count in counts if count]
         shares.sort(key=lambda found: -found[1])
@@ -201,7 +223,7 @@ class _Canvas:
             source_id=source.id,
             source_item=scene.name,
             share=share,
-            native_gsd_m=float(scene.place.native_gsd_m(self.lon[i : i + 1], self.lat[i : i + 1])[0]),
+            native_gsd_m=float(self.native_gsd_m[index][i]),
             moment=scene.moment,
             licence=source.licence,
             attribution=source.attribution,

@@ -35,7 +35,7 @@ from git10m.region import unwrap
 from git10m.sources import Moment
 from git10m.sources.files import SceneFiles, acquisition
 
-__all__ = ["Band", "Block", "Georeference", "Scene", "describe", "read_block", "read_classes"]
+__all__ = ["Band", "Block", "Georeference", "Scene", "describe", "read_block", "read_classes", "supported"]
 
 FINEST_RATIO = 0.8
 """A level is supported where its true GSD is at least this many native GSDs."""
@@ -137,7 +137,7 @@ class Scene:
 
     def supported(self, level: int, lon: FloatArray, lat: FloatArray, *, tile_size: int) -> npt.NDArray[np.bool_]:
         """Tell at which tile centres a level is no finer than 0.8 × the native GSD."""
-        return gsd_m(level, lat, tile_size=tile_size) >= FINEST_RATIO * self.place.native_gsd_m(lon, lat)
+        return supported(gsd_m(level, lat, tile_size=tile_size), self.place.native_gsd_m(lon, lat))
 
     def ever_supported(self, level: int, *, tile_size: int) -> bool:
         """Tell whether a level can be supported anywhere, before a fine level's many tiles are listed."""
@@ -174,6 +174,11 @@ class Block:
     def centre(self) -> tuple[FloatArray, FloatArray]:
         """(lon, lat) of the middle tile, as arrays of one."""
         return tile_centres(self.level, np.array([self.x + self.columns // 2]), np.array([self.y + self.rows // 2]))
+
+
+def supported(wanted_gsd_m: FloatArray, native_gsd_m: FloatArray) -> npt.NDArray[np.bool_]:
+    """Tell where a ground resolution is no finer than 0.8 × the native one."""
+    return wanted_gsd_m >= FINEST_RATIO * native_gsd_m
 
 
 def describe(source: Source, files: SceneFiles) -> Scene:

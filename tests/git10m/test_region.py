@@ -104,9 +104,7 @@ def test_ground_beyond_the_grid_has_no_tiles(bbox: tuple[float, float, float, fl
 
 
 def test_a_box_that_reaches_the_pole_stops_at_the_rim():
-    assert {y for _, y in touched(shapely.box(10, 84.5, 12, 90), 9)} == set(
-        range(mercantile.tile(10, 84.5, 9).y + 1)
-    )
+    assert {y for _, y in touched(shapely.box(10, 84.5, 12, 90), 9)} == set(range(mercantile.tile(10, 84.5, 9).y + 1))
     assert mercantile.tile(10, MAX_LATITUDE, 9).y == 0
 
 

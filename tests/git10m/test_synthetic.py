@@ -32,9 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecatio
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("scenes")
-    return {
-        path.stem.removeprefix("synthetic_"): path for path in write_scenes(folder, seed=1, size_px=SIZE_PX)
-    }
+    return {path.stem.removeprefix("synthetic_"): path for path in write_scenes(folder, seed=1, size_px=SIZE_PX)}
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -49,9 +47,7 @@ def digests(paths: list[Path]) -> list[str]:
 def test_two_sensors_two_dates_and_their_land_cover(scenes):
     views = ("coast", "region")
     assert list(scenes) == [f"{view}_{what}" for view in views for what in (*DATES, "landcover")]
-    assert {path.name for path in scenes["coast_landcover"].parent.iterdir()} == {
-        p.name for p in scenes.values()
-    }
+    assert {path.name for path in scenes["coast_landcover"].parent.iterdir()} == {p.name for p in scenes.values()}
 
 
 def test_same_seed_same_bytes_and_another_seed_another_landscape(tmp_path):
@@ -128,9 +124,9 @@ def test_land_cover_lies_on_the_grid_of_its_pictures_and_names_its_classes(scene
     ):
         assert (cover.transform, cover.crs, cover.shape) == (rgb.transform, rgb.crs, rgb.shape)
         assert cover.nodata == 0
-        assert {
-            int(key.removeprefix("CLASS_")): name for key, name in cover.tags(1).items() if "CLASS_" in key
-        } == (LAND_COVER)
+        assert {int(key.removeprefix("CLASS_")): name for key, name in cover.tags(1).items() if "CLASS_" in key} == (
+            LAND_COVER
+        )
         colours = cover.colormap(1)
     assert len({colours[number] for number in LAND_COVER}) == len(LAND_COVER)
 
@@ -152,9 +148,7 @@ def test_land_cover_agrees_with_the_picture(scenes, view, date):
     mean = {name: rgb[classes == number].mean(axis=0) for number, name in LAND_COVER.items()}
     red, _, blue = mean["water"]
     assert blue > red
-    assert mean["water"].sum() < min(
-        colour.sum() for name, colour in mean.items() if name not in ("water", "forest")
-    )
+    assert mean["water"].sum() < min(colour.sum() for name, colour in mean.items() if name not in ("water", "forest"))
     assert mean["forest"].sum() < mean["grassland"].sum()
     assert mean["forest"].argmax() == mean["grassland"].argmax() == 1 or date == DATES[1]
     assert mean["sand"].sum() > mean["farmland"].sum()
@@ -214,9 +208,7 @@ def test_most_tiles_are_not_featureless(scenes, view):
     luma = pixels(scenes[f"{view}_{DATES[0]}"]).astype(float) @ (0.299, 0.587, 0.114)
     classes = pixels(scenes[f"{view}_landcover"])
     windows = [
-        np.s_[row : row + 192, column : column + 192]
-        for row in range(0, 768, 192)
-        for column in range(0, 768, 192)
+        np.s_[row : row + 192, column : column + 192] for row in range(0, 768, 192) for column in range(0, 768, 192)
     ]
     land = [window for window in windows if (classes[window] != 1).mean() > 0.5]
     assert len(land) >= 10
@@ -256,9 +248,7 @@ def test_hill_shade_follows_horn():
     columns, rows = np.meshgrid(np.arange(9) * 12.0, np.arange(9) * 12.0)
     plane = (100.0 + east * columns + south * rows).astype(np.float32)
     shade = hill_shade(plane, sun=(135.0, 40.0))[4, 4]
-    sun = np.array(
-        [np.sin(2.356194) * np.cos(0.698132), np.cos(2.356194) * np.cos(0.698132), np.sin(0.698132)]
-    )
+    sun = np.array([np.sin(2.356194) * np.cos(0.698132), np.cos(2.356194) * np.cos(0.698132), np.sin(0.698132)])
     normal = np.array([-east, south, 1.0]) / np.sqrt(1.0 + east**2 + south**2)
     assert shade == pytest.approx(sun @ normal / sun[2], abs=1e-4)
     assert hill_shade(np.zeros((5, 5), dtype=np.float32), sun=(10.0, 30.0)) == pytest.approx(1.0)
