@@ -185,9 +185,8 @@ def lonlat_to_xy(lon: Any, lat: Any) -> tuple[Any, Any]:
 def tile_centres(level: int, x: IntArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return (lon, lat) in degrees of many tiles of one level."""
     side = float(1 << level)
-    lat: FloatArray = np.degrees(np.arctan(np.sinh(math.pi * (1.0 - 2.0 * (y + 0.5) / side))))
-    lon: FloatArray = 360.0 * (x + 0.5) / side - 180.0
-    return lon, lat
+    lat = np.degrees(np.arctan(np.sinh(math.pi * (1.0 - 2.0 * (y + 0.5) / side))))
+    return np.asarray(360.0 * (x + 0.5) / side - 180.0, np.float64), np.asarray(lat, np.float64)
 
 
 def quadkey_number(x: IntArray, y: IntArray) -> IntArray:

@@ -14,7 +14,7 @@ import rasterio.errors
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
 
-from git10m.grid import HALF_WORLD_M, Tile, pixel_size_m, tile_size_m
+from git10m.grid import HALF_WORLD_M, Tile, pixel_size_m
 from git10m.recipe import Source
 from git10m.sources import Failure, Request, Sample
 from git10m.sources.files import find_scenes
@@ -46,11 +46,11 @@ def write(
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         given = {key: value for key, value in (profile | place | options).items() if value is not None}
         with rasterio.open(path, "w", **given) as file:
+            if interpretation is not None:
+                file.colorinterp = interpretation
             file.write(bands)
             if mask is not None:
                 file.write_mask(mask)
-            if interpretation is not None:
-                file.colorinterp = interpretation
             file.update_tags(**(tags or {}))
     if overviews:
         with rasterio.open(path, "r+") as file:
@@ -65,11 +65,25 @@ def on_the_grid(tile: Tile, *, tile_size: int = 256) -> Affine:
     return Affine(pixel, 0, west, 0, -pixel, north)
 
 
-def around(lon: float, lat: float, *, crs: str, pixel: float, size: int, turn: float = 0.0, flip: bool = False) -> Affine:
-    """Transform of a square raster around a point; turned anti-clockwise by degrees, or south-up."""
+def around(
+    lon: float,
+    lat: float,
+    *,
+    crs: str,
+    pixel: float,
+    size: int,
+    turn: float = 0.0,
+    flip: bool = False,
+    pixel_there: tuple[float, float] | None = None,
+) -> Affine:
+    """Transform of a raster that has its middle, or a given (column, row), at a point.
+
+    ``turn`` is anti-clockwise, in degrees; ``flip`` makes it south-up.
+    """
     x, y = pyproj.Transformer.from_crs("OGC:CRS84", crs, always_xy=True).transform(lon, lat)
+    column, row = pixel_there or (size / 2, size / 2)
     down = Affine.scale(pixel, pixel if flip else -pixel)
-    return Affine.translation(x, y) @ Affine.rotation(turn) @ down @ Affine.translation(-size / 2, -size / 2)
+    return Affine.translation(x, y) @ Affine.rotation(turn) @ down @ Affine.translation(-column, -row)
 
 
 def noise(height: int, width: int, *, bands: int = 3, seed: int = 0, dtype: str = "uint8") -> np.ndarray:
@@ -80,9 +94,9 @@ def noise(height: int, width: int, *, bands: int = 3, seed: int = 0, dtype: str 
 def smooth(height: int, width: int, *, bands: int = 3) -> np.ndarray:
     """Waves of some 50 pixels, uint8."""
     y, x = np.mgrid[0:height, 0:width]
-    return np.stack(
-        [127 + 60 * np.sin(x / (8 + band)) + 50 * np.cos(y / (9 - band)) for band in range(bands)]
-    ).astype(np.uint8)
+    return np.stack([127 + 60 * np.sin(x / (8 + band)) + 50 * np.cos(y / (9 - band)) for band in range(bands)]).astype(
+        np.uint8
+    )
 
 
 def source(path: Path | str | tuple[str, ...], **said: Any) -> Source:
@@ -115,12 +129,11 @@ def read(made: Mosaic, *tiles: Tile, group: int = 0) -> list[Sample | Failure]:
     return list(made.read([Request(tile, group) for tile in tiles]))
 
 
-def pixel_of(lon: float, lat: float, level: int) -> tuple[Tile, int, int]:
-    """Tile, column and row of the level's pixel that holds a point."""
+def pixel_of(lon: float, lat: float, level: int) -> tuple[Tile, float, float]:
+    """Tile of a point, and its column and row there, counted from the tile's corner."""
     tile = Tile.from_lonlat(lon, lat, level)
     x, y = pyproj.Transformer.from_crs("OGC:CRS84", "EPSG:3857", always_xy=True).transform(lon, lat)
     pixel = pixel_size_m(level)
     column = (x + HALF_WORLD_M) / pixel - tile.x * 256
     row = (HALF_WORLD_M - y) / pixel - tile.y * 256
-    assert tile_size_m(level) == pixel * 256
-    return tile, int(column), int(row)
+    return tile, column, row

@@ -103,7 +103,7 @@ DATES = r"date_pattern = '(\d{8})\.tif$'"
 
 
 def built(survey: Path, folder: Path, **options: Any) -> dict[str, Any] | None:
-    """Build what ``survey/recipe.toml`` says of ``survey/imagery``; return the manifest, None from a rank that leaves."""
+    """Build what ``survey/recipe.toml`` says of ``survey/imagery``; return the manifest, if it ended."""
     recipe = load_recipe(survey / "recipe.toml", variables={"imagery": str(survey / "imagery")})
     said = tomllib.loads((survey / "recipe.toml").read_text())
     result = build(recipe, root=survey, folder=folder, said=said, **options)

@@ -1,9 +1,9 @@
 """Train Text2Earth on image-caption shards, and paint with it.
 
-    import text2earth
+import text2earth
 
-    pipeline = text2earth.load("FOLDER")
-    image = pipeline("a river through forest", level=14).images[0]
+pipeline = text2earth.load("FOLDER")
+image = pipeline("a river through forest", level=14).images[0]
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ class _Sample:
 def _sample(
     model: Annotated[str, typer.Argument(help="Model folder, or name of a zoo model.")],
     prompt: Annotated[str, typer.Argument(help="What the image is to show.")],
-    level: Annotated[int | None, typer.Option(help="Zoom level 1–22; left out or 0: resolution open.")] = None,
+    level: Annotated[
+        int | None, typer.Option(help="Zoom level 1–22; left out or 0: resolution open.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
     guidance: Annotated[float, typer.Option(help="Guidance scale; 1 is none.")] = 4.0,
@@ -107,7 +109,11 @@ def _sample(
     request = _Sample(model, prompt, level, seed, steps, guidance, width, height, out, lon, lat)
     request.check()
     report = _paint(request)
-    _print(report, as_json=as_json, text=f"wrote {report['out']} ({report['width']}×{report['height']} px, synthetic)")
+    _print(
+        report,
+        as_json=as_json,
+        text=f"wrote {report['out']} ({report['width']}×{report['height']} px, synthetic)",
+    )
 
 
 def _paint(request: _Sample) -> dict[str, Any]:
@@ -129,7 +135,9 @@ def _paint(request: _Sample) -> dict[str, Any]:
         footprint_m(condition.level, lon=request.lon, lat=request.lat, width=width, height=height)
     trained = pipeline.config.trained_levels
     if trained and condition.level and condition.level not in trained:
-        typer.echo(f"warning: level {condition.level} was not trained on; trained levels are {trained}", err=True)
+        typer.echo(
+            f"warning: level {condition.level} was not trained on; trained levels are {trained}", err=True
+        )
     image = pipeline(
         condition.prompt,
         condition.level,

@@ -45,6 +45,7 @@ def normals(
 ) -> npt.NDArray[np.float32]:
     """Return standard normals of shape (len(counters), *shape), row ``i`` keyed by ``counters[i]`` alone."""
     rows = [
-        generator(seed, counter, stream=stream).standard_normal(shape, dtype=np.float32) for counter in counters
+        generator(seed, counter, stream=stream).standard_normal(shape, dtype=np.float32)
+        for counter in counters
     ]
     return np.stack(rows)

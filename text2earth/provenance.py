@@ -120,7 +120,9 @@ def footprint_m(
         RequestError: If there is no such place on the grid.
     """
     if not 1 <= level <= MAX_LEVEL:
-        raise RequestError(f"a georeferenced image needs a level of 1–{MAX_LEVEL}, {level} was given; add --level")
+        raise RequestError(
+            f"a georeferenced image needs a level of 1–{MAX_LEVEL}, {level} was given; add --level"
+        )
     if not (-180.0 <= lon <= 180.0 and abs(lat) <= MAX_LATITUDE):
         raise RequestError(
             f"lon {lon}, lat {lat} were given; lon is −180…180 and lat −{MAX_LATITUDE:.4f}…{MAX_LATITUDE:.4f} degrees"

@@ -18,6 +18,7 @@ import rasterio
 import shapely
 
 import git10m
+from git10m.captions.facts import FactFinder
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
 from git10m.catalog import fill_from_catalog
 from git10m.engine import lock
@@ -104,6 +105,8 @@ def gather(recipe: Recipe, *, root: Path, scenes: Path, limit: int | None = None
         _write_scenes(recipe, scenes)
     located = recipe.located(root, scenes=scenes)
     located = located.model_copy(update={"source": tuple(fill_from_catalog(source) for source in located.source)})
+    if located.captions.land_cover is not None or located.captions.areas:
+        FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
     items = tuple(_describe_all(located))
     usable = tuple(item.scene for item in items if item.scene is not None)
     if not usable:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,19 +73,6 @@ class FactFinder:
         self._gazetteer = read_places(places) if places else geonames()
         self._areas = [_AreaLayer(layer) for layer in layers if layer.kind == "area"]
         self._land_cover = None if captions.land_cover is None else open_land_cover(captions.land_cover)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the rasters that are open."""
-        if self._land_cover is not None:
-            self._land_cover.close()
 
     def find(self, subjects: Sequence[Subject]) -> list[dict[str, Any]]:
         """Return the facts of each subject, with the keys of ``records.FACTS``.

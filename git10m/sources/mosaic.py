@@ -20,14 +20,12 @@ import shapely
 from git10m.errors import SourceError
 from git10m.grid import FloatArray, IntArray, gsd_m, tile_centres
 from git10m.sources import Contribution, Failure, Request, Sample
-from git10m.sources.raster import Block, Scene, read_block, supported
+from git10m.sources.raster import TURNS, Block, Scene, read_block, supported, turned_boxes
 
 __all__ = ["BLOCK_TILES", "Group", "Mosaic", "group_scenes"]
 
 BLOCK_TILES = 8
 """Tiles a side of the blocks that are warped at once; blocks are aligned to the grid."""
-_TURNS = (-360.0, 0.0, 360.0)
-"""Where an outline that passes ±180° meets tiles, which never do."""
 _DENSE = 0.4
 """Share of a rectangle that must be asked for to warp it whole rather than tile by tile."""
 
@@ -114,9 +112,7 @@ class Mosaic:
 
     def near(self, group: int, bounds: tuple[float, float, float, float]) -> list[int]:
         """List the scenes of a group whose outline may touch a box in degrees, in order of priority."""
-        west, south, east, north = bounds
-        boxes = [shapely.box(west + turn, south, east + turn, north) for turn in _TURNS]
-        ranks = np.unique(self._trees[group].query(boxes)[1])
+        ranks = np.unique(self._trees[group].query(turned_boxes(bounds))[1])
         return [self.groups[group].scenes[rank] for rank in ranks.tolist()]
 
     @cached_property
@@ -147,11 +143,7 @@ class _Canvas:
         """Of every scene that was asked, at the tiles' centres, in order of priority."""
 
     def samples(self) -> Iterator[Sample | Failure]:
-        side = float(1 << self.level)
-        south, north = self._latitudes(side)
-        west, east = 360.0 * self.tx.min() / side - 180.0, 360.0 * (self.tx.max() + 1) / side - 180.0
-        bounds = (west, float(south.min()), east, float(north.max()))
-        for index in self.mosaic.near(self.requests[0].group, bounds):
+        for index in self.mosaic.near(self.requests[0].group, self.block.bounds):
             wanted = self._wanted(index)
             if wanted.size:
                 self._fill(index, wanted)
@@ -165,7 +157,7 @@ class _Canvas:
         west, east = 360.0 * self.tx / side - 180.0, 360.0 * (self.tx + 1) / side - 180.0
         south, north = self._latitudes(side)
         touched = np.zeros(len(self.requests), dtype=bool)
-        for turn in _TURNS:
+        for turn in TURNS:
             touched |= shapely.intersects(outline, shapely.box(west + turn, south, east + turn, north))
         for i in np.flatnonzero(touched):
             touched[i] = int(i) not in self.failures and bool((self.owner[self._slices(int(i))] < 0).any())

@@ -16,31 +16,41 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
 import rasterio
 import rasterio.errors
-import rasterio.transform
 import shapely
 from rasterio import Affine
 from rasterio._err import CPLE_BaseError
-from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.warp import reproject
 
 from git10m.errors import BandsUnknownError, SourceError
-from git10m.grid import HALF_WORLD_M, FloatArray, gsd_m, pixel_size_m, tile_centres, tile_size_m
+from git10m.grid import HALF_WORLD_M, FloatArray, Tile, gsd_m, pixel_size_m, tile_centres, tile_size_m
 from git10m.recipe import Percentiles, Source
-from git10m.region import unwrap
 from git10m.sources import Moment
 from git10m.sources.files import SceneFiles, acquisition
+from git10m.sources.georeference import Georeference, crs_name, georeference, native_gsd_m, outline
 
-__all__ = ["Band", "Block", "Georeference", "Scene", "describe", "read_block", "read_classes", "supported"]
+__all__ = [
+    "Band",
+    "Block",
+    "Georeference",
+    "Scene",
+    "describe",
+    "footprint",
+    "read_block",
+    "read_classes",
+    "supported",
+    "turned_boxes",
+]
 
 FINEST_RATIO = 0.8
 """A level is supported where its true GSD is at least this many native GSDs."""
 SHRINK_TO_AVERAGE = 1.5
 """From this shrinkage on, ``resampling = "auto"`` takes the mean over a pixel's area."""
+TURNS = (-360.0, 0.0, 360.0)
+"""Where an outline that passes ±180° meets tiles."""
 _OVERVIEW_MARGIN = 2.0
 """An overview is used when its pixels are at most this part (1/2) of a target pixel."""
 _SAMPLE_PX = 1024
@@ -58,52 +68,6 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Georeference:
-    """Where the pixels of a raster lie.
-
-    Attributes:
-        crs_wkt: Coordinate system of the georeference.
-        affine: Six coefficients a–f of the pixel-to-map transform; None where only control points are known.
-        gcps: (row, column, x, y) of each ground control point.
-    """
-
-    crs_wkt: str
-    affine: tuple[float, float, float, float, float, float] | None
-    gcps: tuple[tuple[float, float, float, float], ...] = ()
-
-    def lonlat(self, columns: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return degrees (WGS 84) of pixel coordinates; (0, 0) is the outer corner of the first pixel."""
-        if self.affine is not None:
-            a, b, c, d, e, f = self.affine
-            x, y = a * columns + b * rows + c, d * columns + e * rows + f
-        else:
-            x, y = (np.asarray(value) for value in _gcp_transformer(self.gcps).xy(rows, columns, offset="ul"))
-        lon, lat = _lonlat_transformer(self.crs_wkt).transform(x, y)
-        return np.asarray(lon), np.asarray(lat)
-
-    def pixels(self, lon: FloatArray, lat: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return (columns, rows) of points in degrees."""
-        x, y = _lonlat_transformer(self.crs_wkt).transform(lon, lat, direction="INVERSE")
-        if self.affine is not None:
-            a, b, c, d, e, f = self.affine
-            east, south = np.asarray(x) - c, np.asarray(y) - f
-            return (e * east - b * south) / (a * e - b * d), (a * south - d * east) / (a * e - b * d)
-        rows, columns = _gcp_transformer(self.gcps).rowcol(x, y, op=_as_it_is)
-        return np.asarray(columns), np.asarray(rows)
-
-    def native_gsd_m(self, lon: FloatArray, lat: FloatArray) -> FloatArray:
-        """Return the ground size of a pixel at points in degrees: metres on the ellipsoid, coarser axis."""
-        columns, rows = self.pixels(lon, lat)
-        sizes = []
-        for across, down in ((0.5, 0.0), (0.0, 0.5)):
-            ahead = self.lonlat(columns + across, rows + down)
-            behind = self.lonlat(columns - across, rows - down)
-            sizes.append(_GEOD.inv(*behind, *ahead)[2])
-        coarser: FloatArray = np.maximum(*sizes)
-        return coarser
-
-
-@dataclass(frozen=True)
 class Scene:
     """One scene, described well enough to be read by any process.
 
@@ -113,10 +77,10 @@ class Scene:
         bands: Red, green, blue; or one band, shown as grey.
         scale: Value pair that becomes 0 and 255, a band each; None for 8-bit values as they are.
         moment: When it was taken.
-        place: Georeference of the first band.
+        place: Georeference of the coarsest of its files.
         outline_wkb: Polygon(s) in degrees around all pixels.
-        width: Columns of the first band.
-        height: Rows of the first band.
+        width: Columns of that file.
+        height: Rows of that file.
         crs_name: Short name of the coordinate system.
         native_gsd_m: At the centre, coarser axis.
         synthetic: The file says that it was computed.
@@ -171,6 +135,23 @@ class Block:
         return Affine(pixel, 0.0, self.x * size - HALF_WORLD_M, 0.0, -pixel, HALF_WORLD_M - self.y * size)
 
     @property
+    def bounds_m(self) -> tuple[float, float, float, float]:
+        """(west, south, east, north) in EPSG:3857 metres."""
+        first, last = self._corner_tiles
+        return first.bounds_m[0], last.bounds_m[1], last.bounds_m[2], first.bounds_m[3]
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(west, south, east, north) in degrees."""
+        first, last = self._corner_tiles
+        return first.bounds[0], last.bounds[1], last.bounds[2], first.bounds[3]
+
+    @property
+    def _corner_tiles(self) -> tuple[Tile, Tile]:
+        last = Tile(self.level, self.x + self.columns - 1, self.y + self.rows - 1)
+        return Tile(self.level, self.x, self.y), last
+
+    @property
     def centre(self) -> tuple[FloatArray, FloatArray]:
         """(lon, lat) of the middle tile, as arrays of one."""
         return tile_centres(self.level, np.array([self.x + self.columns // 2]), np.array([self.y + self.rows // 2]))
@@ -191,24 +172,26 @@ def describe(source: Source, files: SceneFiles) -> Scene:
     if files.problem is not None:
         raise SourceError(f"{files.name}: {files.problem}; check bands = {list(source.bands or ())} in the recipe")
     datasets = [_open(str(file)) for file in files.files]
-    first = datasets[0]
-    place = _georeference(first)
     bands = _choose_bands(source, datasets)
-    outline = _outline(place, first.width, first.height)
-    centre = place.lonlat(np.array([first.width / 2.0]), np.array([first.height / 2.0]))
+    places = [georeference(dataset) for dataset in datasets]
+    outlines = [outline(dataset, place) for dataset, place in zip(datasets, places, strict=True)]
+    sizes = [native_gsd_m(dataset, place) for dataset, place in zip(datasets, places, strict=True)]
+    # Where files differ, the picture is no finer than the coarsest of them.
+    coarsest = sizes.index(max(sizes))
+    main = datasets[coarsest]
     return Scene(
         source=source,
         name=files.name,
         bands=bands,
         scale=_choose_scale(source, bands),
         moment=acquisition(source, files.name),
-        place=place,
-        outline_wkb=shapely.to_wkb(outline),
-        width=first.width,
-        height=first.height,
-        crs_name=_crs_name(first.crs or first.gcps[1]),
-        native_gsd_m=float(place.native_gsd_m(*centre)[0]),
-        synthetic=first.tags().get("SYNTHETIC", "").upper() == "YES",
+        place=places[coarsest],
+        outline_wkb=shapely.to_wkb(outlines[coarsest]),
+        width=main.width,
+        height=main.height,
+        crs_name=crs_name(main),
+        native_gsd_m=sizes[coarsest],
+        synthetic=main.tags().get("SYNTHETIC", "").upper() == "YES",
     )
 
 
@@ -221,7 +204,8 @@ def read_block(scene: Scene, block: Block) -> tuple[npt.NDArray[np.uint8], npt.N
     Raises:
         SourceError: If the file cannot be read there.
     """
-    shrink = float(gsd_m(block.level, block.centre[1], tile_size=block.tile_size)[0]) / scene.native_gsd_m
+    lon, lat = block.centre
+    shrink = float(gsd_m(block.level, lat, tile_size=block.tile_size)[0] / scene.place.native_gsd_m(lon, lat)[0])
     name = scene.source.resampling
     if name == "auto":
         name = "average" if shrink >= SHRINK_TO_AVERAGE else "bilinear"
@@ -233,6 +217,22 @@ def read_block(scene: Scene, block: Block) -> tuple[npt.NDArray[np.uint8], npt.N
         values.extend(warped)
         valid &= seen
     return _stretch(values, scene.scale), valid
+
+
+def footprint(path: str) -> Any:
+    """Return the polygon in degrees around all pixels of a raster; longitudes may pass ±180°.
+
+    Raises:
+        SourceError: If the file cannot be opened or has no georeference.
+    """
+    dataset = _open(path)
+    return outline(dataset, georeference(dataset))
+
+
+def turned_boxes(bounds: tuple[float, float, float, float]) -> list[Any]:
+    """Return a box in degrees as it is and a turn to the west and east: outlines may pass ±180°, tiles never do."""
+    west, south, east, north = bounds
+    return [shapely.box(west + turn, south, east + turn, north) for turn in TURNS]
 
 
 def read_classes(path: str, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -265,9 +265,9 @@ def _warp(
                 out,
                 src_crs=dataset.crs or dataset.gcps[1],
                 gcps=dataset.gcps[0] or None if dataset.crs is None else None,
-                src_nodata=dataset.nodata if nodata is None else nodata,
+                src_nodata=_held(dataset.nodata if nodata is None else nodata, out.dtype),
                 src_alpha=alpha or 0,
-                dst_transform=block.transform,
+                dst_transform=_transform_beside(dataset, block),
                 dst_crs="EPSG:3857",
                 dst_alpha=opacity,
                 resampling=GdalResampling[method],
@@ -279,6 +279,27 @@ def _warp(
             "the file may be truncated: fetch it again, or leave it out with exclude"
         ) from error
     return out[[index - 1 for index in indexes]], out[-1] > _alpha_limit(out.dtype)
+
+
+def _transform_beside(dataset: Any, block: Block) -> Affine:
+    """Return a block's transform, moved by a world where only so it meets a raster in EPSG:3857.
+
+    Such rasters may run past the antimeridian, and a projection to itself wraps nothing.
+    """
+    if dataset.crs is None or dataset.crs.to_epsg() != 3857:
+        return block.transform
+    west, _, east, _ = block.bounds_m
+    turns = (0.0, -2.0 * HALF_WORLD_M, 2.0 * HALF_WORLD_M)
+    meeting = (turn for turn in turns if west + turn < dataset.bounds.right and east + turn > dataset.bounds.left)
+    return Affine.translation(next(meeting, 0.0), 0.0) @ block.transform
+
+
+def _held(nodata: float | None, dtype: np.dtype[Any]) -> float | None:
+    """Return a nodata value if a type can hold it; else no pixel has it, and GDAL would refuse it."""
+    if nodata is None or np.issubdtype(dtype, np.floating):
+        return nodata
+    limits = np.iinfo(dtype)
+    return nodata if nodata == nodata // 1 and limits.min <= nodata <= limits.max else None
 
 
 def _alpha_limit(dtype: Any) -> float:
@@ -337,7 +358,8 @@ def _overview(path: str, shrink: float) -> int | None:
     Overviews made by nearest neighbour alias, so they are never averaged from.
     """
     dataset = _open(path)
-    if dataset.tags().get("OVR_RESAMPLING_ALG", "").upper() == "NEAREST":
+    made_by = dataset.tags().get("OVR_RESAMPLING_ALG") or dataset.tags(ns="rio_overview").get("resampling", "")
+    if made_by.upper() == "NEAREST":
         return None
     fine = [i for i, factor in enumerate(dataset.overviews(1)) if factor * _OVERVIEW_MARGIN <= shrink]
     return fine[-1] if fine else None
@@ -345,21 +367,6 @@ def _overview(path: str, shrink: float) -> int | None:
 
 def _alpha_band(dataset: Any) -> int | None:
     return next((i for i, name in enumerate(dataset.colorinterp, 1) if name == ColorInterp.alpha), None)
-
-
-def _georeference(dataset: Any) -> Georeference:
-    name = Path(dataset.name).name
-    gcps, gcp_crs = dataset.gcps
-    if dataset.crs is not None and not dataset.transform.is_identity:
-        return Georeference(dataset.crs.to_wkt(), tuple(dataset.transform)[:6])
-    if gcps and gcp_crs is not None:
-        points = tuple((gcp.row, gcp.col, gcp.x, gcp.y) for gcp in gcps)
-        return Georeference(gcp_crs.to_wkt(), None, points)
-    missing = "coordinate system" if dataset.crs is None else "position (geotransform or control points)"
-    raise SourceError(
-        f"{name}: has no {missing}; expected a georeferenced raster: set it with gdal_edit -a_srs / -a_ullr, "
-        "or leave the file out with exclude"
-    )
 
 
 def _choose_bands(source: Source, datasets: Sequence[Any]) -> tuple[Band, ...]:
@@ -439,41 +446,6 @@ def _percentiles(band: Band, wanted: Percentiles, *, nodata: float | None) -> tu
         raise SourceError(f"{Path(band.path).name}: band {band.index} holds no valid value")
     low, high = (float(value) for value in np.percentile(known, wanted.percentiles))
     return (low, high) if high > low else (low, low + 1.0)
-
-
-def _outline(place: Georeference, width: int, height: int) -> Any:
-    """Return the polygon in degrees around a raster, with 32 points a side."""
-    along = np.linspace(0.0, 1.0, 33)[:-1]
-    ones = np.ones_like(along)
-    columns = np.concatenate([along, ones, 1.0 - along, 0.0 * ones]) * width
-    rows = np.concatenate([0.0 * ones, along, ones, 1.0 - along]) * height
-    lon, lat = place.lonlat(columns, rows)
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-        raise SourceError("its corners have no longitude and latitude; check its coordinate system")
-    return shapely.make_valid(shapely.Polygon(np.column_stack([unwrap(lon), lat])))
-
-
-_GEOD = pyproj.Geod(ellps="WGS84")
-
-
-@lru_cache(maxsize=64)
-def _lonlat_transformer(wkt: str) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(pyproj.CRS.from_wkt(wkt), "OGC:CRS84", always_xy=True)
-
-
-@lru_cache(maxsize=64)
-def _gcp_transformer(gcps: tuple[tuple[float, float, float, float], ...]) -> Any:
-    return rasterio.transform.GCPTransformer([GroundControlPoint(*gcp) for gcp in gcps])
-
-
-def _as_it_is(value: Any) -> Any:
-    """Keep fractional pixel coordinates, which rasterio would round."""
-    return value
-
-
-def _crs_name(crs: Any) -> str:
-    code = crs.to_epsg()
-    return f"EPSG:{code}" if code else str(pyproj.CRS.from_wkt(crs.to_wkt()).name)
 
 
 def _said(error: BaseException) -> str:

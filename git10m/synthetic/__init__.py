@@ -89,9 +89,7 @@ def _views(size_px: int) -> tuple[View, View]:
     )
     # the coast scene starts in the south-western quarter of the region, on a corner of level 15
     corner = Tile.from_lonlat(lon + 0.17 * size_px * east, lat - 0.55 * size_px * south, 15)
-    x, y = pyproj.Transformer.from_crs("EPSG:4326", PROJECTED, always_xy=True).transform(
-        *_outside(corner, margin=0.06)
-    )
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", PROJECTED, always_xy=True).transform(*_outside(corner, margin=0.06))
     step = COAST_PIXEL_M
     coast = View(
         name="coast",

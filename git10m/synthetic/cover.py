@@ -134,12 +134,8 @@ class Painter:
         angles = np.concatenate([angles for _, _, angles in listed]).astype(np.float32)
         tint = 1.0 + 0.02 * self.rng.standard_normal((len(shades), 3)).astype(np.float32)
         tint[: len(NATURAL)] = 1.0
-        colours = np.stack(
-            [column([m.colours[date] for m, _, _ in listed], np.float32) for date in range(len(DATES))]
-        )
-        stripes = [
-            column([getattr(m, name) for m, _, _ in listed], np.float32) for name in ("stripe_m", "stripe")
-        ]
+        colours = np.stack([column([m.colours[date] for m, _, _ in listed], np.float32) for date in range(len(DATES))])
+        stripes = [column([getattr(m, name) for m, _, _ in listed], np.float32) for name in ("stripe_m", "stripe")]
         return Drawing(
             shapes=np.concatenate(self._shapes),
             paints=np.arange(len(NATURAL), len(shades), dtype=np.int32),

@@ -64,9 +64,7 @@ def _chosen(items: Sequence[Points], mask: np.ndarray) -> list[Points]:
     return [item for item, keep in zip(items, mask, strict=True) if keep]
 
 
-def _cut_cells(
-    terrain: Terrain, cells: Sequence[Cell], rng: np.random.Generator
-) -> tuple[list[Points], np.ndarray]:
+def _cut_cells(terrain: Terrain, cells: Sequence[Cell], rng: np.random.Generator) -> tuple[list[Points], np.ndarray]:
     """Return the fields of all cells and their directions; each cell has its own typical size."""
     outlines: list[Points] = []
     angles: list[float] = []
@@ -140,6 +138,4 @@ def blob(place: Points, radius_m: float, rng: np.random.Generator) -> shapely.Po
     for wave in range(2, 6):
         radius += rng.normal(0.0, 0.32 / wave) * np.cos(wave * turn + rng.uniform(0.0, 2.0 * math.pi))
     reach = radius_m * radius.clip(0.4)
-    return shapely.Polygon(
-        np.stack([place[0] + reach * np.cos(turn), place[1] + reach * np.sin(turn)], axis=1)
-    )
+    return shapely.Polygon(np.stack([place[0] + reach * np.cos(turn), place[1] + reach * np.sin(turn)], axis=1))

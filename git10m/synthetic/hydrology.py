@@ -47,9 +47,7 @@ def draw_streams(frame: Frame, *, mouth: tuple[float, float], seed: int) -> list
     streams = [river]
     count = max(4, round(frame.side_m / 2200.0))
     for number in range(count):
-        streams.append(
-            _tributary(frame, river, part=(number + 0.6) / (count + 0.9), side=number % 2, rng=rng)
-        )
+        streams.append(_tributary(frame, river, part=(number + 0.6) / (count + 0.9), side=number % 2, rng=rng))
     return streams
 
 

@@ -61,9 +61,7 @@ def _draw_streams(painter: Painter, streams: list[Stream]) -> None:
     painter.draw([stream.polygon() for stream in streams], RIVER)
 
 
-def _draw_roads(
-    painter: Painter, lines: list[shapely.LineString], material: Material, *, width_m: float
-) -> None:
+def _draw_roads(painter: Painter, lines: list[shapely.LineString], material: Material, *, width_m: float) -> None:
     painter.draw(shapely.buffer(np.array(lines, dtype=object), width_m / 2.0, quad_segs=2), material)
 
 

@@ -96,9 +96,7 @@ class _Canvas:
     fine: FloatArray
 
 
-def paint(
-    view: View, landscape: Landscape, *, projected: str, seed: int
-) -> tuple[tuple[ByteArray, ...], ByteArray]:
+def paint(view: View, landscape: Landscape, *, projected: str, seed: int) -> tuple[tuple[ByteArray, ...], ByteArray]:
     """Paint a view, a block at a time.
 
     Args:
@@ -196,9 +194,7 @@ def _lay_paints(canvas: _Canvas, block: _Block, corners: Points) -> tuple[IndexA
     fine_grid = Affine(view.transform.a / factor, 0.0, west, 0.0, view.transform.e / factor, north)
     drawn = _rasterize(canvas, fine_grid, shape)
     terrain = canvas.landscape.terrain
-    inland, woodland = (
-        terrain.frame.warp(grid, corners, shape) for grid in (terrain.inland_m, terrain.woodland)
-    )
+    inland, woodland = (terrain.frame.warp(grid, corners, shape) for grid in (terrain.inland_m, terrain.woodland))
     rock, moisture = (
         _grow(terrain.frame.warp(grid, corners, (block.rows, block.columns)))
         for grid in (terrain.rock, terrain.moisture)
@@ -225,9 +221,7 @@ def _rasterize(canvas: _Canvas, transform: Affine, shape: tuple[int, int]) -> In
     # rivers and road networks run on far outside; a margin keeps the cut edges out of sight
     spread = shapely.get_num_coordinates(shapes) > 100
     margin = 8.0 * transform.a
-    shapes[spread] = shapely.clip_by_rect(
-        shapes[spread], west - margin, south - margin, east + margin, north + margin
-    )
+    shapes[spread] = shapely.clip_by_rect(shapes[spread], west - margin, south - margin, east + margin, north + margin)
     kept = ~shapely.is_empty(shapes)
     if not kept.any():
         return np.zeros(shape, dtype=np.int32)
@@ -241,9 +235,7 @@ def _rasterize(canvas: _Canvas, transform: Affine, shape: tuple[int, int]) -> In
     return burnt
 
 
-def _texture(
-    canvas: _Canvas, block: _Block, corners: Points, *, classes: ByteArray, paints: IndexArray
-) -> FloatArray:
+def _texture(canvas: _Canvas, block: _Block, corners: Points, *, classes: ByteArray, paints: IndexArray) -> FloatArray:
     """Return the relative brightness (h, w) inside classes: crowns, rows of crops, patches of soil."""
     shape = (block.rows, block.columns)
     terrain = canvas.landscape.terrain
@@ -277,10 +269,7 @@ def _stripes(canvas: _Canvas, corners: Points, paints: IndexArray) -> FloatArray
 def _sea_colour(date: int, offshore: FloatArray) -> FloatArray:
     """Return the colour of the sea (h, w, 3): pale over the sand, dark beyond, a line of surf."""
     pale = np.exp(-offshore / 170.0)[..., None]
-    colour = (
-        np.array(DEEP[date], dtype=np.float32) * (1.0 - pale)
-        + np.array(SHALLOW[date], dtype=np.float32) * pale
-    )
+    colour = np.array(DEEP[date], dtype=np.float32) * (1.0 - pale) + np.array(SHALLOW[date], dtype=np.float32) * pale
     surf = np.exp(-(((offshore - 7.0) / 6.0) ** 2))[..., None]
     return np.asarray(colour + 75.0 * surf, dtype=np.float32)
 
@@ -340,7 +329,5 @@ def _mean_colour(colours: FloatArray, paints: IndexArray) -> FloatArray:
 def _majority(classes: ByteArray) -> ByteArray:
     """Return the most frequent class among the samples of each pixel; of equals, the later in the list."""
     samples = _samples(classes)
-    votes = np.stack(
-        [sum((sample == number).astype(np.uint8) for sample in samples) for number in LAND_COVER]
-    )
+    votes = np.stack([sum((sample == number).astype(np.uint8) for sample in samples) for number in LAND_COVER])
     return np.asarray(len(LAND_COVER) - votes[::-1].argmax(axis=0), dtype=np.uint8)

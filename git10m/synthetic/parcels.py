@@ -69,9 +69,7 @@ def lay_cells(frame: Frame, settlements: Sequence[Settlement], *, seed: int) -> 
     return cells
 
 
-def _jittered_grid(
-    centre: tuple[float, float], side_m: float, step_m: float, rng: np.random.Generator
-) -> Points:
+def _jittered_grid(centre: tuple[float, float], side_m: float, step_m: float, rng: np.random.Generator) -> Points:
     count = max(1, round(side_m / step_m))
     offsets = (np.arange(count) + 0.5) * (side_m / count) - side_m / 2
     points = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(-1, 2)

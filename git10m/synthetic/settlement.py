@@ -123,9 +123,7 @@ def _plan_cell(cell: Cell, place: Settlement, is_town: bool, rng: np.random.Gene
 
 def _buildable(terrain: Terrain, outline: Points) -> bool:
     frame = terrain.frame
-    return bool(
-        frame.at(terrain.inland_m, outline).min() > 75.0 and frame.at(terrain.slope, outline).max() < 0.28
-    )
+    return bool(frame.at(terrain.inland_m, outline).min() > 75.0 and frame.at(terrain.slope, outline).max() < 0.28)
 
 
 def _draw_zone(painter: Painter, zone: _Zone, blocks: Sequence[Points], rng: np.random.Generator) -> None:
@@ -176,9 +174,7 @@ def _draw_roofs(
             painter.draw(polygons([outline for outline in outlines if len(outline) >= 3]), material)
 
 
-def _plant_trees(
-    painter: Painter, grounds: np.ndarray, *, per_hectare: float, rng: np.random.Generator
-) -> None:
+def _plant_trees(painter: Painter, grounds: np.ndarray, *, per_hectare: float, rng: np.random.Generator) -> None:
     if not len(grounds):
         return
     count = np.round(shapely.area(grounds) * 1e-4 * per_hectare).astype(int)

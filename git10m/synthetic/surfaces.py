@@ -75,9 +75,7 @@ class Frame:
         part = Image.fromarray(np.ascontiguousarray(grid[first[1] : last[1], first[0] : last[0]]))
         quadrilateral = [float(value) for value in (pixels - first).ravel()]
         rows, columns = shape
-        warped = part.transform(
-            (columns, rows), Image.Transform.QUAD, quadrilateral, resample=Image.Resampling.BICUBIC
-        )
+        warped = part.transform((columns, rows), Image.Transform.QUAD, quadrilateral, resample=Image.Resampling.BICUBIC)
         return np.asarray(warped, dtype=np.float32)
 
 

@@ -122,9 +122,7 @@ def _shore_distance(layout: Layout, river: Stream, *, seed: int) -> FloatArray:
     return _single(inland - max(0.0, depth) * bay)
 
 
-def _heights(
-    frame: Frame, inland: FloatArray, valley: FloatArray, gully: FloatArray, *, seed: int
-) -> FloatArray:
+def _heights(frame: Frame, inland: FloatArray, valley: FloatArray, gully: FloatArray, *, seed: int) -> FloatArray:
     """Plain rising inland, hills away from streams, ripples everywhere; the sea floor falls gently."""
     land = np.maximum(inland, 0.0)
     plain = 2.0 + 55.0 * (1.0 - np.exp(-land / 4200.0)) + 4.0 * smoothstep(inland, 60.0, 220.0)
@@ -133,11 +131,7 @@ def _heights(
     ridges = np.maximum(0.0, 1.15 - np.abs(rough + 0.25 * broad))
     rise = smoothstep(inland, 500.0, 0.75 * frame.side_m) * 420.0 + smoothstep(inland, 200.0, 2000.0) * 75.0
     away = smoothstep(valley, 0.08, 1.3) * (0.5 + 0.5 * smoothstep(gully, 0.0, 1.1))
-    hills = (
-        rise
-        * away
-        * (0.2 + 0.75 * smoothstep(broad, -1.4, 2.2) + 0.35 * ridges * smoothstep(broad, -1.2, 1.2))
-    )
+    hills = rise * away * (0.2 + 0.75 * smoothstep(broad, -1.4, 2.2) + 0.35 * ridges * smoothstep(broad, -1.2, 1.2))
     hills *= 1.0 + 0.05 * _noise(frame, "crags", (50.0, 500.0), 0.8, seed=seed)
     ripple = 3.0 * _noise(frame, "ripple", (60.0, 700.0), 0.8, seed=seed) * smoothstep(valley, 0.03, 0.3)
     ground = plain + hills + ripple * smoothstep(inland, 50.0, 400.0)

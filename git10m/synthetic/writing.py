@@ -40,9 +40,7 @@ def write_land_cover(path: Path, classes: ByteArray, *, view: View, seed: int) -
         file.write(classes, 1)
         file.write_colormap(1, {0: (0, 0, 0, 0)} | {k: (*rgb, 255) for k, rgb in CLASS_COLOURS.items()})
         file.set_band_description(1, "land cover")
-        file.update_tags(
-            **_tags("Land cover of an invented landscape, from which its imagery was computed", seed)
-        )
+        file.update_tags(**_tags("Land cover of an invented landscape, from which its imagery was computed", seed))
         file.update_tags(1, **{f"CLASS_{number}": name for number, name in LAND_COVER.items()})
 
     return _write(path, fill, view=view, bands=1, resampling=Resampling.mode)
@@ -58,9 +56,7 @@ def _tags(description: str, seed: int) -> dict[str, str]:
     }
 
 
-def _write(
-    path: Path, fill: Callable[[Any], None], *, view: View, bands: int, resampling: Resampling
-) -> Path:
+def _write(path: Path, fill: Callable[[Any], None], *, view: View, bands: int, resampling: Resampling) -> Path:
     """Create a file under a temporary name, add overviews, and give it its name when it is complete."""
     unfinished = path.with_name(path.name + ".part")
     profile: dict[str, Any] = {

@@ -54,7 +54,10 @@ def test_variables_fill_numbers_too(tmp_path):
         (("steps = 10\n", ""), r"vae\.steps is missing"),
         (('name = "small"', 'name = "a/b"'), r"name is 'a/b'"),
         (('decay = "cosine"', 'decay = "cosin"'), r"denoiser\.decay is 'cosin': input should be 'cosine'"),
-        (("[vae]", '[model]\npreset = "huge"\n[vae]'), r"model\.preset is 'huge'; presets are tiny, text2earth"),
+        (
+            ("[vae]", '[model]\npreset = "huge"\n[vae]'),
+            r"model\.preset is 'huge'; presets are tiny, text2earth",
+        ),
         (("[vae]", "[vae"), "is not TOML"),
     ],
 )

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from text2earth.models import PRESETS, build, latent_factor, parameter_counts, start_as_average, train_tokenizer
+from text2earth.models import (
+    PRESETS,
+    build,
+    latent_factor,
+    parameter_counts,
+    start_as_average,
+    train_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")

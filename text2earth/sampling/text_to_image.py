@@ -146,7 +146,9 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
             RequestError: If the size is not a multiple of the latent factor.
         """
         guidance = _Guidance(guidance_scale, resolution_guidance_scale)
-        states, levels = self._conditions(prompt, level, prompt_embeds, guidance, repeat=num_images_per_prompt)
+        states, levels = self._conditions(
+            prompt, level, prompt_embeds, guidance, repeat=num_images_per_prompt
+        )
         count = len(levels) // guidance.branches
         self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
         latents = self._initial_latents(count, height, width, generator=generator, latents=latents)
@@ -196,12 +198,18 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         for side in sides:
             if side <= 0 or side % factor:
                 near = max(factor, round(side / factor) * factor)
-                raise RequestError(f"a side of {side} px was asked for; it is a multiple of {factor}, such as {near}")
+                raise RequestError(
+                    f"a side of {side} px was asked for; it is a multiple of {factor}, such as {near}"
+                )
         shape = (count, int(self.unet.config.in_channels), sides[0] // factor, sides[1] // factor)
         if latents is None:
-            latents = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.unet.dtype)
+            latents = randn_tensor(
+                shape, generator=generator, device=self._execution_device, dtype=self.unet.dtype
+            )
         elif tuple(latents.shape) != shape:
-            raise RequestError(f"latents of shape {tuple(latents.shape)} were given; this request needs {shape}")
+            raise RequestError(
+                f"latents of shape {tuple(latents.shape)} were given; this request needs {shape}"
+            )
         latents = latents.to(self._execution_device, self.unet.dtype)
         return latents * self.scheduler.init_noise_sigma
 
@@ -226,7 +234,9 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
                 wanted = guidance.combined(predicted)
                 latents = self.scheduler.step(wanted, timestep, latents, **extra).prev_sample
                 if on_step is not None:
-                    latents = on_step(self, number, int(timestep), {"latents": latents}).get("latents", latents)
+                    latents = on_step(self, number, int(timestep), {"latents": latents}).get(
+                        "latents", latents
+                    )
                 bar.update()
         return latents
 
@@ -263,7 +273,9 @@ def _as_conditions(
     """Match prompts with levels; ``embedded`` is the number of prompt embeddings given in place of prompts."""
     if (prompt is None) == (embedded is None):
         raise ConditionError("give either prompt or prompt_embeds, and not both")
-    prompts: list[str] = [""] * (embedded or 0) if prompt is None else [prompt] if isinstance(prompt, str) else [*prompt]
+    prompts: list[str] = (
+        [""] * (embedded or 0) if prompt is None else [prompt] if isinstance(prompt, str) else [*prompt]
+    )
     levels = [level] * len(prompts) if level is None or isinstance(level, int) else [*level]
     if len(levels) != len(prompts) or not prompts:
         raise ConditionError(

@@ -140,7 +140,9 @@ class _Run:
         self.first_counter, self.accelerator, self.pace = first_counter, accelerator, pace
         self.step = 0
         self.tally = Tally()
-        self.trained = {name: weight for name, weight in stage.module.named_parameters() if weight.requires_grad}
+        self.trained = {
+            name: weight for name, weight in stage.module.named_parameters() if weight.requires_grad
+        }
         stage.module.to(accelerator.device, memory_format=torch.channels_last).train()
         self.ema = EMAModel(  # type: ignore[no-untyped-call]
             self.trained.values(),
@@ -157,7 +159,11 @@ class _Run:
     def to_the_end(self) -> Tally:
         """Take the remaining steps, then put the average into the module."""
         every = self.pace.checkpoint_every
-        with _stop_request() as stopped, self._progress() as bar, self.pace.log.open("a", encoding="utf-8") as log:
+        with (
+            _stop_request() as stopped,
+            self._progress() as bar,
+            self.pace.log.open("a", encoding="utf-8") as log,
+        ):
             for step_batches in self._steps():
                 line = self._take(step_batches)
                 bar.set_postfix(loss=f"{line['loss']:.3f}", refresh=False)

@@ -77,7 +77,10 @@ class VaeStage:
     def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
         """Return ``pixels`` and ``noise`` of a batch."""
         pixels = batch.pixels.to(device, memory_format=torch.channels_last)
-        return {"pixels": pixels, "noise": _posterior_noise(self.module.vae, batch, seed=self.seed).to(device)}
+        return {
+            "pixels": pixels,
+            "noise": _posterior_noise(self.module.vae, batch, seed=self.seed).to(device),
+        }
 
 
 class DenoiserLoss(nn.Module):
@@ -93,7 +96,12 @@ class DenoiserLoss(nn.Module):
     alphas_cumprod: torch.Tensor
 
     def __init__(
-        self, model: Text2Earth, *, prediction: Prediction, min_snr_gamma: float | None, train_text_encoder: bool
+        self,
+        model: Text2Earth,
+        *,
+        prediction: Prediction,
+        min_snr_gamma: float | None,
+        train_text_encoder: bool,
     ) -> None:
         super().__init__()
         self.unet = model.unet

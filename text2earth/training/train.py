@@ -18,7 +18,15 @@ from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.conditioning import DropRates
 from text2earth.data import DatasetIdentity, Examples, RowFilter, ShardIndex, View, batches, scan
 from text2earth.errors import ConfigError
-from text2earth.models import PRESETS, Text2Earth, build, latent_factor, parameter_counts, start_as_average, train_tokenizer
+from text2earth.models import (
+    PRESETS,
+    Text2Earth,
+    build,
+    latent_factor,
+    parameter_counts,
+    start_as_average,
+    train_tokenizer,
+)
 from text2earth.training.card import CardFacts, model_card
 from text2earth.training.config import TrainConfig
 from text2earth.training.loop import Pace, Tally, run_stage
@@ -91,13 +99,19 @@ def _image_size(config: TrainConfig) -> int:
     size = config.model.image_size or preset.image_size
     step = 2 ** (len(preset.vae["block_out_channels"]) + len(preset.unet["block_out_channels"]) - 2)
     if size % step:
-        raise ConfigError(f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {step}")
+        raise ConfigError(
+            f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {step}"
+        )
     return size
 
 
 def _claim(folder: Path, *, config: TrainConfig, identity: DatasetIdentity) -> None:
     """Note what is trained here, or refuse to go on with something else."""
-    wanted = {"config": config.model_dump(mode="json"), "dataset": identity.fingerprint, "rows": identity.rows}
+    wanted = {
+        "config": config.model_dump(mode="json"),
+        "dataset": identity.fingerprint,
+        "rows": identity.rows,
+    }
     name = folder / "run.json"
     if name.is_file():
         before, now = (_flat(found) for found in (json.loads(name.read_text(encoding="utf-8")), wanted))
@@ -121,7 +135,9 @@ def _claim(folder: Path, *, config: TrainConfig, identity: DatasetIdentity) -> N
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {prefix.removesuffix("."): value}
-    return {key: found for name, item in value.items() for key, found in _flat(item, f"{prefix}{name}.").items()}
+    return {
+        key: found for name, item in value.items() for key, found in _flat(item, f"{prefix}{name}.").items()
+    }
 
 
 def _tokenizer(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:

@@ -45,8 +45,8 @@ def subject(tile: Tile = TILE, **changes: Any) -> Subject:
 
 
 def facts_of(captions: Captions, *subjects: Subject) -> list[dict[str, Any]]:
-    with FactFinder(captions) as finder:
-        return finder.find(subjects)
+    finder = FactFinder(captions)
+    return finder.find(subjects)
 
 
 def layout(u: Any, v: Any) -> Any:
@@ -329,7 +329,8 @@ def test_shares_are_of_the_whole_tile_and_half_of_it_must_be_known(tmp_path: Pat
     named = Captions(land_cover=LandCover(path=str(file), classes={"1": "forest", "-1": "void"}))
     assert facts_of(named, subject())[0]["land_cover"] == [{"name": "forest", "share": 0.75, "part": None}]
     codes[:, 127:] = 9
-    plain_raster(file, codes)
+    mostly_unknown = plain_raster(tmp_path / "unknown.tif", codes)
+    named = Captions(land_cover=LandCover(path=str(mostly_unknown), classes={"1": "forest"}))
     assert facts_of(named, subject())[0]["land_cover"] is None
 
 
@@ -373,8 +374,8 @@ def test_errors_name_the_file_and_the_remedy(tmp_path: Path) -> None:
     for land_cover, error, message in (
         (LandCover(path=str(tmp_path / "none-*.tif"), classes=CLASSES), RecipeError, "matches no file"),
         (LandCover(path=str(plain), classes={"wood": "forest"}), RecipeError, "'wood' is no class code"),
-        (LandCover(path=str(broken), classes=CLASSES), SourceError, r"broken\.tif: .* cannot be opened"),
-        (LandCover(path=str(tmp_path / "gone.tif"), classes=CLASSES), SourceError, r"gone\.tif"),
+        (LandCover(path=str(broken), classes=CLASSES), SourceError, r"broken\.tif: not a raster that can be opened"),
+        (LandCover(path=str(tmp_path / "gone.tif"), classes=CLASSES), RecipeError, r"gone\.tif.* matches no file"),
         (LandCover(path=str(layer), attribute="kind"), RecipeError, "no column 'kind'; the layer has code"),
     ):
         with pytest.raises(error, match=message):
