@@ -177,13 +177,13 @@ class Source(_Model):
 
     id: Slug
     kind: Literal["raster"] = "raster"
-    path: str | tuple[str, ...]
+    path: str | Annotated[tuple[str, ...], Field(min_length=1)]
     exclude: tuple[str, ...] = ()
     catalog: str | None = None
     bands: tuple[int, ...] | tuple[str, ...] | None = None
     scale: Interval | tuple[Interval, ...] | Percentiles | None = None
     nodata: float | None = None
-    levels: tuple[Level, ...] | None = None
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] | None = None
     layer: Slug = "imagery"
     dates: Literal["separate", "mosaic"] = "separate"
     acquired_at: datetime | None = None
@@ -214,8 +214,8 @@ class Source(_Model):
     def _rising(cls, scale: Any) -> Any:
         if scale is None or isinstance(scale, Percentiles):
             return scale
-        pairs = scale if isinstance(scale[0], tuple) else (scale,)
-        if len(pairs) not in {1, 3} or any(low >= high for low, high in pairs):
+        pairs = (scale,) if scale and isinstance(scale[0], float) else scale
+        if len(pairs) not in {1, 3} or not all(low < high for low, high in pairs):
             raise ValueError(f"scale = {scale}: give [low, high] with low < high, or three such pairs")
         return scale
 
@@ -521,8 +521,9 @@ def _explain(error: ValidationError, name: str) -> str:
 
 
 def _explain_one(found: dict[str, Any]) -> str:
-    # Union members appear in a location as type names ("tuple[int, ...]"); they say nothing to a user.
-    parts = [str(part) for part in found["loc"] if isinstance(part, int) or re.fullmatch(r"\w+", str(part))]
+    # Union members appear in a location as names of types ("tuple[int, ...]"); they say nothing to a user.
+    types = {"str", *(model.__name__ for model in _Model.__subclasses__())}
+    parts = [str(part) for part in found["loc"] if re.fullmatch(r"\w+", str(part)) and part not in types]
     where = ".".join(parts) or "recipe"
     if found["type"] == "extra_forbidden":
         known = _known_keys(found["loc"][:-1])

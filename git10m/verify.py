@@ -62,6 +62,8 @@ def verify(folder: Path, *, engine: Engine | None = None) -> list[Finding]:
         DatasetError: If the folder is no finished dataset.
     """
     manifest = read_manifest(folder)
+    if not isinstance(manifest.get("files"), dict):
+        return [Finding("manifest.json", "lists no files with their hashes; build the dataset again")]
     findings = list(_check_files(folder, manifest))
     if any("missing" in finding.what for finding in findings):
         return findings
@@ -84,12 +86,19 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]
             yield Finding(name, f"has {size} bytes, the manifest says {note['bytes']}")
         elif file_sha256(path) != note["sha256"]:
             yield Finding(name, "its SHA-256 differs from the manifest's: it was changed or damaged")
+        else:
+            yield from _guarded(name, lambda path=path, name=name, note=note: _check_rows(path, name, note["rows"]))
     for path in sorted((folder / "data").glob("*")):
         if f"data/{path.name}" not in listed:
             yield Finding(f"data/{path.name}", "is not in the manifest")
     for name in ("README.md", "index.parquet", "rejected.parquet"):
         if name not in listed and not (folder / name).is_file():
             yield Finding(name, "is missing")
+
+
+def _check_rows(path: Path, name: str, noted: int) -> Iterator[Finding]:
+    if (rows := pq.read_metadata(path).num_rows) != noted:
+        yield Finding(name, f"has {rows} rows, the manifest says {noted}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +234,11 @@ def _check_index(folder: Path, shards: Sequence[Path]) -> Iterator[Finding]:
         columns = [column for column in pq.read_schema(path).names if column != "image"]
         rows = pq.read_table(path, columns=columns)
         part = index.slice(start, rows.num_rows)
-        differing = [column for column in columns if column not in part.column_names or part[column] != rows[column]]
+        rows = rows.append_column("file", pa.array([name] * rows.num_rows, pa.string()))
+        rows = rows.append_column("row", pa.array(np.arange(rows.num_rows, dtype=np.int32)))
+        differing = [
+            column for column in rows.column_names if column not in part.column_names or part[column] != rows[column]
+        ]
         if differing:
             yield Finding("index.parquet", f"differs from {name} in {', '.join(differing[:6])}")
         start += rows.num_rows
@@ -262,9 +275,13 @@ def _check_accounting(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Fin
     noted.update({("failed", reason): count for reason, count in counts["failed"].items()})
     if found != noted:
         yield Finding("rejected.parquet", f"holds {dict(found)}, the manifest counts {dict(noted)}")
-    kept = pq.read_metadata(folder / "index.parquet").num_rows
-    if counts["kept"] != kept:
-        yield Finding("manifest.json", f"counts {counts['kept']} kept rows, the index has {kept}")
+    index = pq.read_table(folder / "index.parquet", columns=["split", "level", "source_id"])
+    if counts["kept"] != index.num_rows:
+        yield Finding("manifest.json", f"counts {counts['kept']} kept rows, the index has {index.num_rows}")
+    for name, column in (("splits", "split"), ("levels", "level"), ("sources", "source_id")):
+        rows = {str(value): count for value, count in Counter(index[column].to_pylist()).items()}
+        if counts[name] != rows:
+            yield Finding("manifest.json", f"counts {name} {counts[name]}, the index has {rows}")
     if counts["planned"] != counts["kept"] + noted.total():
         yield Finding(
             "manifest.json", f"planned {counts['planned']} ≠ kept {counts['kept']} + dropped and failed {noted.total()}"

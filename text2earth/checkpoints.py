@@ -75,6 +75,7 @@ def new_scheduler(prediction: Prediction) -> Any:
         prediction_type=prediction,
         # Last timesteps first: "leading" spacing never visits t = 999 and starts from too little noise.
         timestep_spacing="trailing",
+        steps_offset=1,  # for schedulers swapped in with "leading" spacing
     )
 
 

@@ -16,6 +16,7 @@ import pyarrow
 import pyproj
 import rasterio
 import shapely
+from pyproj.exceptions import ProjError
 
 import git10m
 from git10m.captions.facts import FactFinder
@@ -163,11 +164,19 @@ def _describe_one(source: Source, files: SceneFiles, *, stop: bool) -> Item:
     try:
         return Item(source.id, files.name, files.files, describe(source, files))
     except SourceError as error:
-        refused = isinstance(error, BandsUnknownError)
-        if stop:
-            kind = RecipeError if refused else BuildError
-            raise kind(f"{error} (the recipe says on_error = 'stop')") from error
-        return Item(source.id, files.name, files.files, None, without_folders(str(error), files.files), refused)
+        refused, message = isinstance(error, BandsUnknownError), without_folders(str(error), files.files)
+    except ProjError as error:
+        refused, message = (
+            False,
+            (
+                f"{files.name}: its coordinate system cannot be brought to longitude and latitude ({error}); "
+                "set the right one with gdal_edit -a_srs, or leave the file out with exclude"
+            ),
+        )
+    if stop:
+        kind = RecipeError if refused else BuildError
+        raise kind(f"{message} (the recipe says on_error = 'stop')")
+    return Item(source.id, files.name, files.files, None, message, refused)
 
 
 def without_folders(message: str, files: Iterable[Path]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,20 +37,24 @@ class SceneFiles:
 
 
 def find_scenes(source: Source) -> list[SceneFiles]:
-    """List the scenes of a source, sorted by name.
+    """List the scenes of a source, sorted by name; no two have the same.
 
     Raises:
-        RecipeError: If a path leads to nothing.
+        RecipeError: If a path leads to nothing, or all that it leads to is excluded.
     """
     patterns = [band for band in source.bands or () if isinstance(band, str)]
-    scenes: dict[str, SceneFiles] = {}
+    scenes: dict[tuple[Path, ...], tuple[SceneFiles, Path]] = {}
     for path in source.paths:
         found = list(_sibling_scenes(path, patterns)) if patterns else list(_single_scenes(path))
         if not found:
             looked_for = f"{path} with bands {patterns}" if patterns else path
             raise RecipeError(f"source {source.id!r}: {looked_for} matches no raster file; check the path")
-        scenes.update((scene.name, scene) for scene in found if not _excluded(scene.name, source.exclude))
-    return [scenes[name] for name in sorted(scenes)]
+        for scene, folder in found:
+            if not _excluded(scene.name, source.exclude):
+                scenes.setdefault(scene.files, (scene, folder))
+    if not scenes:
+        raise RecipeError(f"source {source.id!r}: exclude = {list(source.exclude)} leaves nothing of {source.path}")
+    return sorted(_told_apart(list(scenes.values())), key=lambda scene: scene.name)
 
 
 def expand(path: str | tuple[str, ...], *, suffixes: frozenset[str] = RASTER_SUFFIXES) -> list[tuple[str, Path]]:
@@ -103,22 +108,41 @@ def acquisition(source: Source, name: str) -> Moment | None:
         ) from error
 
 
-def _single_scenes(path: str) -> Iterator[SceneFiles]:
+def _single_scenes(path: str) -> Iterator[tuple[SceneFiles, Path]]:
+    """Yield a scene a file, and the folder that its name starts from."""
     for name, file in expand(path):
-        yield SceneFiles(name, (file,))
+        yield SceneFiles(name, (file,)), file.parents[name.count("/")]
 
 
-def _sibling_scenes(path: str, patterns: list[str]) -> Iterator[SceneFiles]:
-    """Yield scenes of one file a band; what ``*`` stands for in each pattern names the scene."""
+def _sibling_scenes(path: str, patterns: list[str]) -> Iterator[tuple[SceneFiles, Path]]:
+    """Yield scenes of one file a band, and the folder that their names start from.
+
+    What ``*`` stands for must be the same in each pattern; it tells scenes apart and names them.
+    """
     folders = [Path(path)] if Path(path).is_dir() else [Path(match) for match in sorted(glob.glob(path))]  # noqa: PTH207
     for folder in (folder for folder in folders if folder.is_dir()):
         by_band = [_matches(folder, pattern) for pattern in patterns]
-        for key, first in sorted(by_band[0].items()):
-            files = [found.get(key) for found in by_band]
-            missing = [pattern for pattern, file in zip(patterns, files, strict=True) if file is None]
-            problem = f"no file for bands {missing} beside {first.name}" if missing else None
-            present = tuple(file for file in files if file is not None)
-            yield SceneFiles(_common_name(folder, present), present, problem)
+        for key in sorted(set().union(*by_band)):
+            files = tuple(found[key] for found in by_band if key in found)
+            missing = [pattern for pattern, found in zip(patterns, by_band, strict=True) if key not in found]
+            problem = f"no file for bands {missing} beside {files[0].name}" if missing else None
+            name = "/".join([folder.name, *filter(None, key)]) if any(key) else _common_name(folder, files)
+            yield SceneFiles(name, files, problem), folder.parent
+
+
+def _told_apart(found: list[tuple[SceneFiles, Path]]) -> list[SceneFiles]:
+    """Give scenes that share a name the names of the folders above them, as many as it takes."""
+    times = Counter(scene.name for scene, folder in found if folder.name)
+    if all(count == 1 for count in times.values()):
+        return [scene for scene, _ in found]
+    return _told_apart(
+        [
+            (replace(scene, name=f"{folder.name}/{scene.name}"), folder.parent)
+            if times[scene.name] > 1 and folder.name
+            else (scene, folder)
+            for scene, folder in found
+        ]
+    )
 
 
 def _matches(folder: Path, pattern: str) -> dict[tuple[str, ...], Path]:

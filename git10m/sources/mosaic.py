@@ -6,6 +6,7 @@ scene of its group; what that leaves without data is filled from the next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,7 +20,7 @@ import shapely
 
 from git10m.errors import SourceError
 from git10m.grid import FloatArray, IntArray, gsd_m, tile_centres
-from git10m.sources import Contribution, Failure, Request, Sample
+from git10m.sources import Contribution, Failure, Moment, Request, Sample
 from git10m.sources.raster import TURNS, Block, Scene, read_block, supported, turned_boxes
 
 __all__ = ["BLOCK_TILES", "Group", "Mosaic", "group_scenes"]
@@ -218,7 +219,7 @@ class _Canvas:
             native_gsd_m=float(self.native_gsd_m[index][i]),
             moment=scene.moment,
             licence=source.licence,
-            attribution=source.attribution,
+            attribution=_credit(source.attribution, scene.moment),
             platform=source.platform,
             sensor=source.sensor,
             synthetic=scene.synthetic,
@@ -245,3 +246,10 @@ class _Canvas:
             np.degrees(np.arctan(np.sinh(np.pi * (1.0 - 2.0 * (self.ty + edge) / side)))) for edge in (1, 0)
         )
         return south, north
+
+
+def _credit(attribution: str | None, moment: Moment | None) -> str | None:
+    """Fill the year of acquisition into a credit line, or leave it out where it is unknown."""
+    if attribution is None:
+        return None
+    return re.sub(r"\s*\{year\}", "" if moment is None else f" {moment.at.year}", attribution).strip()

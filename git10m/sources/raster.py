@@ -274,6 +274,7 @@ def _warp(
                 warp_mem_limit=256,
             )
     except _READ_ERRORS as error:
+        _open.cache_clear()  # GDAL keeps the error until it next opens a file, and rasterio would report it again
         raise SourceError(
             f"{Path(path).name}: cannot be read around tile {block.level}/{block.x}/{block.y} ({_said(error)}); "
             "the file may be truncated: fetch it again, or leave it out with exclude"
@@ -435,6 +436,7 @@ def _percentiles(band: Band, wanted: Percentiles, *, nodata: float | None) -> tu
         values = dataset.read(band.index, out_shape=shape)
         seen = dataset.read_masks(band.index, out_shape=shape) > 0 if nodata is None else values != nodata
     except _READ_ERRORS as error:
+        _open.cache_clear()  # as in _warp
         raise SourceError(
             f"{Path(band.path).name}: cannot be read for its percentiles ({_said(error)}); the file may be "
             "truncated: fetch it again, or leave it out with exclude"

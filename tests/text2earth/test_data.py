@@ -195,5 +195,5 @@ def test_what_is_no_dataset_is_refused(tmp_path, content, message):
 
 
 def test_a_filter_that_nothing_passes_is_refused(dataset):
-    with pytest.raises(ShardError, match="no row of .* passes the filter"):
+    with pytest.raises(ShardError, match=r"no row of .* passes the filter"):
         scan(str(dataset), rows=RowFilter(levels=(3,)))

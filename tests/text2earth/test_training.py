@@ -82,11 +82,11 @@ def test_latents_are_scaled_to_unit_variance(model_folder, small_tiles):
     assert float(latents.std()) == pytest.approx(1.0, abs=0.15)
 
 
-class _Killed(Exception):
+class _KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("steps_before_kill", [3, 9, 17, 31])
+@pytest.mark.parametrize("steps_before_kill", [3, 31])
 def test_a_killed_run_ends_at_the_same_weights(
     model_folder, small_tiles, tmp_path, monkeypatch, steps_before_kill
 ):
@@ -96,14 +96,14 @@ def test_a_killed_run_ends_at_the_same_weights(
     def take_or_die(run, micro_batches):
         nonlocal taken
         if taken == steps_before_kill:
-            raise _Killed
+            raise _KilledError
         taken += 1
         return take(run, micro_batches)
 
     output = tmp_path / "model"
     with monkeypatch.context() as patch:
         patch.setattr(_Run, "_take", take_or_die)
-        with pytest.raises(_Killed):
+        with pytest.raises(_KilledError):
             train(nano_config(small_tiles), output=output)
     # What else is free to change may change in between.
     again = train(nano_config(small_tiles, checkpoint_every=1000), output=output)

@@ -38,6 +38,7 @@ def start_as_average(vae: Any) -> None:
     Args:
         vae: ``AutoencoderKL`` with at least 3 latent channels and group norms over at least 4 channels.
     """
+    part: Any
     for part in vae.modules():
         if isinstance(part, ResnetBlock2D):
             torch.nn.init.zeros_(part.conv2.weight)
@@ -51,7 +52,8 @@ def start_as_average(vae: Any) -> None:
         elif isinstance(part, Upsample2D):
             _pass_through(part.conv, kernel=_centre(3))
         elif isinstance(part, Attention):
-            torch.nn.init.zeros_(part.to_out[0].weight)
+            outward: Any = part.to_out[0]
+            torch.nn.init.zeros_(outward.weight)
     latents = int(vae.config.latent_channels)
     for half in (vae.encoder, vae.decoder):
         _spread(half.conv_in)
@@ -94,7 +96,7 @@ def _undo_scale(norm: Any) -> None:
     power = torch.zeros(norm.num_channels)
     for colour in range(_COLOURS):
         power[colour * _UNIT + 2 : colour * _UNIT + 4] = _CONSTANT**2
-    for group in power.split(norm.num_channels // norm.num_groups):
+    for group in power.view(norm.num_groups, -1):
         mean = float(group.mean())
         group.fill_(math.sqrt(mean) if mean > 0.0 else 1.0)
     norm.weight.copy_(power)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline, ImagePipelineOutput
+from diffusers import ImagePipelineOutput
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
 
@@ -18,6 +19,11 @@ from text2earth.diffusion import joint_guidance, two_scale_guidance
 from text2earth.errors import ConditionError, ModelError, RequestError
 from text2earth.models import latent_factor
 from text2earth.zoo import find
+
+if TYPE_CHECKING:
+    DiffusionPipeline: Any
+else:
+    from diffusers import DiffusionPipeline
 
 __all__ = ["Text2EarthPipeline", "load"]
 
@@ -67,6 +73,13 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler: Any scheduler of ``diffusers`` for discrete timesteps.
         trained_levels: Levels that the model was trained on, if they are known.
     """
+
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    unet: Any
+    scheduler: Any
+    config: Any
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
 
@@ -150,14 +163,18 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
             prompt, level, prompt_embeds, guidance, repeat=num_images_per_prompt
         )
         count = len(levels) // guidance.branches
-        self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+        with warnings.catch_warnings():
+            # diffusers 0.42 gives NumPy 2 a tensor that does not know ``copy``; harmless.
+            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
+            self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
         latents = self._initial_latents(count, height, width, generator=generator, latents=latents)
         latents = self._denoised(
             latents, states, levels, guidance=guidance, generator=generator, on_step=callback_on_step_end
         )
         images = self._decoded(latents, output_type)
         self.maybe_free_model_hooks()
-        return ImagePipelineOutput(images=images) if return_dict else (images,)
+        output: Any = ImagePipelineOutput
+        return output(images=images) if return_dict else (images,)
 
     def _conditions(
         self,
@@ -211,7 +228,8 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
                 f"latents of shape {tuple(latents.shape)} were given; this request needs {shape}"
             )
         latents = latents.to(self._execution_device, self.unet.dtype)
-        return latents * self.scheduler.init_noise_sigma
+        scaled: torch.Tensor = latents * self.scheduler.init_noise_sigma
+        return scaled
 
     def _denoised(
         self,

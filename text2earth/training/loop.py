@@ -143,8 +143,9 @@ class _Run:
         self.trained = {
             name: weight for name, weight in stage.module.named_parameters() if weight.requires_grad
         }
-        stage.module.to(accelerator.device, memory_format=torch.channels_last).train()
-        self.ema = EMAModel(  # type: ignore[no-untyped-call]
+        module: Any = stage.module  # torch's stubs do not know ``memory_format`` here
+        module.to(accelerator.device, memory_format=torch.channels_last).train()
+        self.ema = EMAModel(
             self.trained.values(),
             decay=settings.ema_decay,
             use_ema_warmup=True,

@@ -31,8 +31,12 @@ class Stage(Protocol):
     """
 
     name: str
-    module: nn.Module
     truncated: int
+
+    @property
+    def module(self) -> nn.Module:
+        """The module that holds every trained parameter."""
+        ...
 
     def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
         """Return the keyword arguments of ``module`` for a batch."""

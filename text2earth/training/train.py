@@ -22,7 +22,6 @@ from text2earth.models import (
     PRESETS,
     Text2Earth,
     build,
-    latent_factor,
     parameter_counts,
     start_as_average,
     train_tokenizer,
@@ -173,7 +172,7 @@ def _with_vae(
                 model.vae.to(memory_format=torch.contiguous_format).save_pretrained(fresh)
         accelerator.wait_for_everyone()
     # Always from disk: a run that never stopped and one that was resumed go on from the same bytes.
-    vae: Any = AutoencoderKL.from_pretrained(name, use_safetensors=True)
+    vae: Any = AutoencoderKL.from_pretrained(name, use_safetensors=True)  # type: ignore[no-untyped-call]
     vae.to(accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
     return replace(model, vae=vae)
 

@@ -5,14 +5,14 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import rasterio.shutil
-from small_imagery import Said, command, promised, total, write_recipe, write_scene
+from small_imagery import Said, command, promised, small_units, total, write_recipe, write_scene
 
 from git10m.verify import verify
 
@@ -112,7 +112,7 @@ def test_tiles_that_are_all_dropped_are_exit_1_with_the_reasons(folder: Path, ca
 
 
 def truncated(path: Path) -> None:
-    write_scene(path, size=900, seed=5)
+    write_scene(path, size=900, seed=5, east_px=900)
     os.truncate(path, path.stat().st_size // 2)
 
 
@@ -130,7 +130,9 @@ def without_crs(path: Path) -> None:
 
 
 def engineering_crs(path: Path) -> None:
-    write_scene(path, size=300, crs='LOCAL_CS["site plan",UNIT["metre",1]]')
+    write_scene(path, size=300)
+    with rasterio.open(path, "r+") as file:
+        file.crs = rasterio.CRS.from_wkt('LOCAL_CS["site plan",UNIT["metre",1]]')
 
 
 BAD = {function.__name__: function for function in (truncated, zero_byte, text, without_crs, engineering_crs)}
@@ -143,7 +145,7 @@ def test_one_bad_file_among_good_ones_is_counted_and_named(kind: str, folder: Pa
     answer = build(capfd, folder, "--json")
     assert answer.code == 0, answer.err
     counts = answer.json["counts"]
-    assert counts["kept"] >= 10
+    assert counts["kept"] >= 8
     assert counts["planned"] == total(counts)
     if kind == "truncated":  # its header is whole, so it is found out tile by tile
         rejected = pq.read_table(folder / "dataset/rejected.parquet").to_pylist()
@@ -221,8 +223,8 @@ def test_retry_failed_takes_in_a_repaired_file(kind: str, folder: Path, capfd: C
 def test_retry_failed_reads_again_what_could_not_be_read_for_a_while(
     folder: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from git10m.sources import mosaic
     from git10m.errors import SourceError
+    from git10m.sources import mosaic
 
     read = mosaic.read_block
 
@@ -242,16 +244,22 @@ def test_retry_failed_reads_again_what_could_not_be_read_for_a_while(
 
 
 def test_only_units_that_a_repaired_file_touches_are_made_again(tmp_path: Path, capfd: Capture) -> None:
-    write_scene(tmp_path / "imagery/west.tif", size=1600)
-    east = write_scene(tmp_path / "imagery/east.tif", size=1600, seed=1, east_px=30_000)
+    write_scene(tmp_path / "imagery/west.tif")
+    east = write_scene(tmp_path / "imagery/east.tif", seed=1, east_px=30_000)
     write_recipe(tmp_path / "recipe.toml")
-    assert build(capfd, tmp_path).code == 0
-    stamps = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "dataset/work/tiles").glob("*.done.json")}
-    write_scene(east, size=1600, seed=2, east_px=30_000)
-    assert build(capfd, tmp_path, "--retry-failed").code == 0
-    again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "dataset/work/tiles").glob("*.done.json")}
-    assert 0 < sum(again[name] == stamp for name, stamp in stamps.items()) < len(stamps)
-    assert build(capfd, tmp_path, output="fresh").code == 0
+
+    def done() -> dict[str, int]:
+        notes = (tmp_path / "dataset/work/tiles").glob("*.done.json")
+        return {path.name: path.stat().st_mtime_ns for path in notes}
+
+    with small_units():
+        assert build(capfd, tmp_path).code == 0
+        before = done()
+        write_scene(east, seed=2, east_px=30_000)
+        assert build(capfd, tmp_path, "--retry-failed").code == 0
+        after = done()
+        assert 0 < sum(after[name] == stamp for name, stamp in before.items()) < len(before)
+        assert build(capfd, tmp_path, output="fresh").code == 0
     assert promised(tmp_path / "dataset") == promised(tmp_path / "fresh")
 
 
@@ -334,16 +342,6 @@ def test_an_output_that_cannot_be_written_is_exit_1(folder: Path, capfd: Capture
     assert "file/dataset" in answer.err
 
 
-def test_a_read_only_output_is_exit_1(folder: Path, capfd: Capture) -> None:
-    parent = folder / "locked"
-    parent.mkdir(mode=0o555)
-    if os.access(parent, os.W_OK):
-        pytest.skip("this user may write into read-only folders")
-    answer = build(capfd, folder, output="locked/dataset")
-    assert answer.code == 1
-    assert "locked/dataset" in answer.err
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
@@ -358,32 +356,52 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.fixture
+def read_only(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder that nobody may write into, the superuser included."""
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):
+        folder = request.getfixturevalue("small_disk")
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    return folder
+
+
+def test_a_read_only_output_is_exit_1(read_only: Path, folder: Path, capfd: Capture) -> None:
+    answer = command(
+        capfd, "build", folder / "recipe.toml", "--var", f"imagery={folder / 'imagery'}", "--output", read_only / "a"
+    )
+    assert answer.code == 1
+    assert f"{read_only / 'a'}: " in answer.err
+
+
+def build_survey(capfd: Capture, survey: Path, folder: Path, *, workers: int = 1) -> Said:
+    given = ["--var", f"imagery={survey / 'imagery'}", "--output", folder, "--workers", workers]
+    return command(capfd, "build", survey / "recipe.toml", *given)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_is_exit_1_and_after_making_room_the_build_goes_on(
-    workers: str, survey: Path, undisturbed: Path, small_disk: Path, git10m: Callable[..., list[str]]
+    workers: int, survey: Path, undisturbed: Path, small_disk: Path, capfd: Capture
 ) -> None:
-    order = git10m(survey, small_disk / "dataset", "--workers", workers)
-    full = subprocess.run(order, check=False, capture_output=True, text=True, timeout=120)
-    assert full.returncode == 1
-    assert "the disk is full" in full.stderr
-    assert "Traceback" not in full.stderr
+    full = build_survey(capfd, survey, small_disk / "dataset", workers=workers)
+    assert full.code == 1
+    assert "the disk is full" in full.err
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    again = subprocess.run(order, check=False, capture_output=True, text=True, timeout=120)
-    assert again.returncode == 0, again.stderr
+    assert build_survey(capfd, survey, small_disk / "dataset", workers=workers).code == 0
     assert promised(small_disk / "dataset") == promised(undisturbed)
 
 
 def test_a_limit_on_the_size_of_files_is_exit_1_and_can_be_lifted(
-    survey: Path, undisturbed: Path, tmp_path: Path, git10m: Callable[..., list[str]]
+    survey: Path, undisturbed: Path, tmp_path: Path, capfd: Capture
 ) -> None:
-    order = git10m(survey, tmp_path / "dataset", "--workers", "1")
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-
-    ended = subprocess.run(order, check=False, capture_output=True, text=True, timeout=120, preexec_fn=limited)
-    assert ended.returncode == 1
-    assert "File too large" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert subprocess.run(order, check=False, capture_output=True, timeout=120).returncode == 0
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, usual[1]))
+    try:
+        limited = build_survey(capfd, survey, tmp_path / "dataset")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert limited.code == 1
+    assert "File too large" in limited.err
+    assert build_survey(capfd, survey, tmp_path / "dataset").code == 0
     assert promised(tmp_path / "dataset") == promised(undisturbed)

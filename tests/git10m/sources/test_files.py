@@ -11,7 +11,7 @@ from made_rasters import source
 
 from git10m.errors import RecipeError, SourceError
 from git10m.sources import Moment
-from git10m.sources.files import acquisition, expand, find_scenes
+from git10m.sources.files import acquisition, find_scenes
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -84,11 +84,6 @@ def test_excluding_everything_is_the_recipes_fault(tmp_path: Path):
     touch(tmp_path, "a.tif")
     with pytest.raises(RecipeError, match=r"source 'made': exclude .* leaves nothing"):
         find_scenes(source(tmp_path, exclude=["*"]))
-
-
-def test_remote_addresses_are_passed_on_as_they_are():
-    address = "/vsicurl/https://example.org/scenes/a.tif"
-    assert [(name, str(file)) for name, file in expand(address)] == [("a.tif", address)]
 
 
 # --- one file a band -----------------------------------------------------------------------------------------------

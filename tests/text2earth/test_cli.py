@@ -1,0 +1,130 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import rasterio
+from PIL import Image
+
+from text2earth import cli
+
+CONFIG = """
+name = "nano"
+[data]
+path = "${dataset}"
+[model]
+preset = "nano"
+[vae]
+steps = 2
+batch_size = 2
+[denoiser]
+steps = 2
+batch_size = 2
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Call the command in this process and return (exit status, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["text2earth", *map(str, arguments)])
+        capsys.readouterr()
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def test_help_is_quick_to_come():
+    code = "import sys, text2earth.cli, text2earth; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_train_then_sample(run, small_tiles, tmp_path):
+    config, model = tmp_path / "train.toml", tmp_path / "model"
+    config.write_text(CONFIG)
+    status, out, err = run("train", config, "--var", f"dataset={small_tiles}", "--output", model, "--json")
+    assert status == 0
+    report = json.loads(out.splitlines()[-1])
+    assert (report["model"], report["rows"], report["skipped_rows"]) == (str(model), 24, {})
+    assert "train denoiser" in err
+    image = tmp_path / "out" / "tile.png"
+    status, out, _ = run("sample", model, "a river", "--level", 14, "--seed", 1, "--steps", 2, "--out", image)
+    assert status == 0 and "16×16 px, synthetic" in out
+    with Image.open(image) as found:
+        assert found.size == (16, 16) and found.text["SYNTHETIC"] == "YES" and found.text["SEED"] == "1"
+
+
+def test_same_seed_same_file(run, model_folder, tmp_path):
+    for name in ("a", "b"):
+        arguments = ("water", "--level", 14, "--seed", 5, "--steps", 2, "--out", tmp_path / f"{name}.png")
+        assert run("sample", model_folder, *arguments)[0] == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_sample_a_geotiff(run, model_folder, tmp_path):
+    place = ("--lon", 11.5, "--lat", 48.1, "--width", 32, "--steps", 2, "--out", tmp_path / "a.tif", "--json")
+    status, out, _ = run("sample", model_folder, "15_GOOGLE_LEVEL_water", *place)
+    assert status == 0
+    assert json.loads(out.splitlines()[-1])["LEVEL"] == "15"
+    with rasterio.open(tmp_path / "a.tif") as found:
+        assert (found.width, found.height, found.crs.to_epsg()) == (32, 16, 3857)
+        assert found.tags()["SYNTHETIC"] == "YES"
+
+
+def test_a_level_that_was_not_trained_on_is_said(run, model_folder, tmp_path):
+    status, _, err = run(
+        "sample", model_folder, "water", "--level", 9, "--steps", 1, "--out", tmp_path / "a.png"
+    )
+    assert status == 0
+    assert "level 9 was not trained on; trained levels are [14, 15]" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sample", "MODEL", "x", "--level", "40"), "level 40 was given; levels are 1–22"),
+        (("sample", "MODEL", "16_GOOGLE_LEVEL_x", "--level", "12"), "prefix says level 16"),
+        (("sample", "MODEL", "x", "--out", "a.jpg"), "the image is written as .png or .tif"),
+        (("sample", "MODEL", "x", "--out", "a.tif"), "takes both --lon and --lat"),
+        (("sample", "MODEL", "x", "--out", "a.png", "--lon", "1", "--lat", "2"), "a .png neither"),
+        (("sample", "MODEL", "x", "--out", "a.tif", "--lon", "1", "--lat", "2"), "needs a level of 1–22"),
+        (("sample", "MODEL", "x", "--steps", "0"), "at least 1 is needed"),
+        (("sample", "MODEL", "x", "--width", "17"), "a multiple of 2"),
+        (
+            ("sample", "no-such-model", "x"),
+            "there is no folder 'no-such-model', and no zoo model of that name",
+        ),
+        (("sample", "EMPTY", "x"), "is not a model: it has no model_index.json"),
+        (("train", "none.toml"), "none.toml cannot be read"),
+        (("train", "none.toml", "--var", "dataset"), "write --var NAME=VALUE"),
+    ],
+)
+def test_a_wrong_request_is_one_message_and_status_2(
+    run, model_folder, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    places = {"MODEL": model_folder, "EMPTY": tmp_path / "empty"}
+    status, _, err = run(*(places.get(argument, argument) for argument in arguments))
+    assert status == 2
+    assert message in err and "Traceback" not in err
+
+
+def test_an_unfinished_training_is_told_apart(run, tmp_path):
+    (tmp_path / "model" / "training").mkdir(parents=True)
+    status, _, err = run("sample", tmp_path / "model", "x")
+    assert status == 2 and "holds a training that has not ended" in err
+
+
+def test_failed_work_is_status_1(run, model_folder, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    status, _, err = run("sample", model_folder, "x", "--steps", 1, "--out", tmp_path / "file" / "a.png")
+    assert status == 1
+    assert err.count("text2earth: ") == 1 and "Traceback" not in err
