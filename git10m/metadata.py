@@ -23,6 +23,7 @@ __all__ = ["THUMBNAIL_PX", "encode", "image_name", "place_columns", "rejection",
 
 SUFFIXES = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
 THUMBNAIL_PX = 64
+"""Side of the thumbnail of a rejected tile."""
 
 
 def encode(pixels: npt.NDArray[np.uint8], image: ImageFormat) -> bytes:

@@ -28,6 +28,7 @@ GIT10M = (
     "captions",
     "engine",
     "publish",
+    "dataset",
     "report",
     "verify",
     "build",

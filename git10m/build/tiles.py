@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import rasterio
 
 from git10m import records
 from git10m.build.inputs import without_folders
@@ -31,6 +32,8 @@ from git10m.sources.mosaic import BLOCK_TILES, Mosaic
 __all__ = ["TilePass", "unit_digests", "unit_schema"]
 
 _BUFFERED_ROWS = 100
+_DECODED_BYTES = 128 * 2**20
+"""Decoded imagery that a worker keeps: a few times what a block of 8×8 tiles needs of 16-bit imagery."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,11 @@ class TilePass:
         counts: dict[str, Counter[str]] = {"dropped": Counter(), "failed": Counter()}
         waiting: list[tuple[Row, int]] = []
         rejected: list[Rejection] = []
-        with ShardWriter(self.workspace.unit(unit, "rows.parquet"), schema=unit_schema()) as rows:
+        # GDAL would keep as much decoded imagery as a twentieth of the machine's memory, in every worker.
+        with (
+            rasterio.Env(GDAL_CACHEMAX=_DECODED_BYTES),
+            ShardWriter(self.workspace.unit(unit, "rows.parquet"), schema=unit_schema()) as rows,
+        ):
             for result in self.mosaic.read(requests):
                 outcome = self._outcome(result)
                 if isinstance(outcome, Row):

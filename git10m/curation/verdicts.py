@@ -26,6 +26,7 @@ class Verdict:
 
 
 KEEP = Verdict(keep=True)
+"""The verdict on a tile that breaks no rule."""
 
 
 def judge(measures: Measures, *, min_valid: float, rules: Verdicts) -> Verdict:

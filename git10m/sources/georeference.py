@@ -108,7 +108,11 @@ def outline(dataset: Any, place: Georeference) -> Any:
             f"{Path(dataset.name).name}: its rim has no longitude and latitude in {crs_name(dataset)}; "
             "correct its coordinate system or position, or leave the file out with exclude"
         )
-    return shapely.make_valid(shapely.Polygon(np.column_stack([unwrap(lon), lat])))
+    lon, lat = unwrap(np.append(lon, lon[0])), np.append(lat, lat[0])
+    if abs(lon[-1] - lon[0]) > 180.0:  # once around the globe: the ring holds a pole
+        pole = 90.0 if lat.mean() > 0 else -90.0
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    return shapely.make_valid(shapely.Polygon(np.column_stack([lon, lat])))
 
 
 def crs_name(dataset: Any) -> str:

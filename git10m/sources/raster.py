@@ -292,7 +292,8 @@ def _transform_beside(dataset: Any, block: Block) -> Affine:
     west, _, east, _ = block.bounds_m
     turns = (0.0, -2.0 * HALF_WORLD_M, 2.0 * HALF_WORLD_M)
     meeting = (turn for turn in turns if west + turn < dataset.bounds.right and east + turn > dataset.bounds.left)
-    return Affine.translation(next(meeting, 0.0), 0.0) @ block.transform
+    plain = block.transform
+    return Affine(plain.a, plain.b, plain.c + next(meeting, 0.0), plain.d, plain.e, plain.f)
 
 
 def _held(nodata: float | None, dtype: np.dtype[Any]) -> float | None:

@@ -87,6 +87,7 @@ def test_killed_between_any_two_files(survey: Path, undisturbed: Path, tmp_path:
     assert verify(folder) == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_fails_the_build_which_can_go_on(
     survey: Path, undisturbed: Path, tmp_path: Path, git10m: Order
 ) -> None:

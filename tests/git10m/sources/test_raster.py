@@ -66,6 +66,21 @@ def test_a_raster_on_the_grid_is_copied_pixel_for_pixel(tmp_path: Path):
         np.testing.assert_array_equal(pixels, np.moveaxis(expected, 0, -1))
 
 
+@pytest.mark.parametrize(
+    ("driver", "options"),
+    [("COG", {}), ("VRT", {}), ("JP2OpenJPEG", {"QUALITY": "100", "REVERSIBLE": "YES"})],
+)
+def test_other_formats_give_the_pixels_of_a_geotiff(driver: str, options: dict[str, str], tmp_path: Path):
+    transform = around(*PRAGUE, crs="EPSG:32633", pixel=6.0, size=600)
+    plain = write(tmp_path / "a.tif", noise(600, 600), crs="EPSG:32633", transform=transform, photometric="RGB")
+    copy_raster(plain, tmp_path / "other", driver=driver, **options)
+    expected, valid = read_tile(plain, TILE)
+    pixels, seen = read_tile(tmp_path / "other", TILE, bands=[1, 2, 3])
+    assert valid.any()
+    np.testing.assert_array_equal(seen, valid)
+    np.testing.assert_array_equal(pixels, expected)
+
+
 def test_a_block_of_tiles_is_its_tiles_side_by_side(tmp_path: Path):
     transform = around(*PRAGUE, crs="EPSG:32633", pixel=6.0, size=1500)
     file = write(tmp_path / "a.tif", smooth(1500, 1500), crs="EPSG:32633", transform=transform, photometric="RGB")
@@ -197,6 +212,20 @@ def test_a_raster_across_the_antimeridian_gives_tiles_on_both_sides(name: str, t
         rows = sorted(plan.y[plan.x == x].tolist())
         sample = read(made, Tile(11, x, rows[len(rows) // 2]))[0]
         assert getattr(sample, "valid", np.zeros(1)).mean() > 0.95, f"nothing at x = {x}"
+
+
+@pytest.mark.parametrize(("crs", "sign"), [("EPSG:3413", 1), ("EPSG:3031", -1)])
+def test_a_raster_around_a_pole_gives_tiles_all_around_it(crs: str, sign: int, tmp_path: Path):
+    transform = Affine(3000, 0, -2_700_000, 0, -3000, 2_700_000)
+    file = write(tmp_path / "a.tif", smooth(1800, 1800), crs=crs, transform=transform, photometric="RGB")
+    made = mosaic(source(file))
+    plan = plan_tiles(made, Tiles(levels=(3,)))
+    nearest = 0 if sign > 0 else 7
+    assert set(plan.x[plan.y == nearest].tolist()) == set(range(8))
+    assert set(plan.y.tolist()) == {abs(nearest - row) for row in range(3)}
+    for tile in (Tile(3, x, nearest) for x in range(8)):
+        (sample,) = read(made, tile)
+        assert getattr(sample, "valid", np.zeros(1)).all()
 
 
 # --- masks ---------------------------------------------------------------------------------------------------------

@@ -1,33 +1,15 @@
-"""The recipe of a dataset: a TOML file, as strict models.
-
-A recipe says which imagery becomes which tiles, how they are judged, captioned and stored. Unknown keys are errors
-that name the nearest known key. ``${NAME}`` stands for a value that is given from outside (``--var NAME=VALUE``);
-``${scenes}`` is the folder of the recipe's own ``[synthetic]`` scenes.
-
-    name = "my-region"
-
-    [tiles]
-    levels = [14, 15]
-
-    [[source]]
-    id = "orthophoto"
-    path = "${imagery}/*.tif"
-    licence = "CC-BY-4.0"
-"""
+"""The tables of a recipe, as strict models that check themselves."""
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from git10m.errors import RecipeError
 from git10m.grid import MAX_LEVEL
 
 __all__ = [
@@ -35,6 +17,7 @@ __all__ = [
     "Captions",
     "Curation",
     "ImageFormat",
+    "Interval",
     "LandCover",
     "Output",
     "Percentiles",
@@ -43,10 +26,9 @@ __all__ = [
     "Source",
     "Splits",
     "Synthetic",
+    "Table",
     "Tiles",
     "Verdicts",
-    "load_recipe",
-    "parse_recipe",
 ]
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
@@ -57,11 +39,13 @@ Interval = tuple[float, float]
 Resampling = Literal["auto", "nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 
 
-class _Model(BaseModel):
+class Table(BaseModel):
+    """A table of a recipe: knows its keys, and cannot be changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Synthetic(_Model):
+class Synthetic(Table):
     """The project's own computed scenes, written before the build reads its sources.
 
     Attributes:
@@ -73,7 +57,7 @@ class Synthetic(_Model):
     size_px: int = Field(default=1536, ge=512, le=20_000)
 
 
-class Region(_Model):
+class Region(Table):
     """Area of interest; tiles that do not touch it are not planned.
 
     Attributes:
@@ -91,7 +75,7 @@ class Region(_Model):
         return self
 
 
-class Tiles(_Model):
+class Tiles(Table):
     """Which tiles are cut, and which of them count as complete.
 
     Attributes:
@@ -116,7 +100,7 @@ class Tiles(_Model):
         return tuple(sorted(set(levels)))
 
 
-class ImageFormat(_Model):
+class ImageFormat(Table):
     """How tiles are encoded.
 
     Attributes:
@@ -130,7 +114,7 @@ class ImageFormat(_Model):
     fill: tuple[Byte, Byte, Byte] = (0, 0, 0)
 
 
-class Percentiles(_Model):
+class Percentiles(Table):
     """A stretch from percentiles of the scene, taken once and stored (never of a tile)."""
 
     percentiles: Interval = (2.0, 98.0)
@@ -143,7 +127,7 @@ class Percentiles(_Model):
         return value
 
 
-class Source(_Model):
+class Source(Table):
     """Imagery of one origin.
 
     Sources that share a ``layer`` are mosaicked in the order of the recipe: a tile is filled from the first, what
@@ -244,7 +228,7 @@ class Source(_Model):
         return self
 
 
-class Verdicts(_Model):
+class Verdicts(Table):
     """Least measures of a tile that is kept; None switches a rule off. Units as in ``records.Row``."""
 
     min_entropy: float | None = None
@@ -254,7 +238,7 @@ class Verdicts(_Model):
     max_brightness: float | None = None
 
 
-class Curation(_Model):
+class Curation(Table):
     """What is dropped.
 
     Attributes:
@@ -266,7 +250,7 @@ class Curation(_Model):
     drop_exact_duplicates: bool = True
 
 
-class LandCover(_Model):
+class LandCover(Table):
     """A class raster, or a layer of polygons, that says what covers the ground.
 
     Attributes:
@@ -286,7 +270,7 @@ class LandCover(_Model):
         return self
 
 
-class Areas(_Model):
+class Areas(Table):
     """A vector layer of named things.
 
     Attributes:
@@ -303,7 +287,7 @@ class Areas(_Model):
     country: str | None = None
 
 
-class Captions(_Model):
+class Captions(Table):
     """How captions are written.
 
     Attributes:
@@ -327,7 +311,7 @@ class Captions(_Model):
     areas: tuple[Areas, ...] = ()
 
 
-class Splits(_Model):
+class Splits(Table):
     """How rows are divided; whole parent cells stay together, so no ground is in two splits.
 
     Attributes:
@@ -349,7 +333,7 @@ class Splits(_Model):
         return self
 
 
-class Output(_Model):
+class Output(Table):
     """How rows are stored.
 
     Attributes:
@@ -361,7 +345,7 @@ class Output(_Model):
     row_group_rows: int = Field(default=500, ge=1, le=100_000)
 
 
-class Recipe(_Model):
+class Recipe(Table):
     """A whole recipe; see the attributes' types for the tables of the TOML file.
 
     Attributes:
@@ -464,100 +448,6 @@ class Recipe(_Model):
         return min(min(source.levels or self.tiles.levels) for source in self.source)
 
 
-def load_recipe(path: Path, *, variables: Mapping[str, str] | None = None) -> Recipe:
-    """Read a recipe.
-
-    Args:
-        path: TOML file. Relative paths in it are taken from the file's folder.
-        variables: Values of ``${NAME}``.
-
-    Raises:
-        RecipeError: If the file cannot be read, a key is unknown, a value is out of range, or a variable is missing.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot read the recipe ({_reason(error)}); give the path of a TOML file") from error
-    return parse_recipe(text, name=str(path), variables=variables)
-
-
-def parse_recipe(text: str, *, name: str = "recipe", variables: Mapping[str, str] | None = None) -> Recipe:
-    """Check the text of a recipe; see `load_recipe`. ``name`` stands in messages."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{name}: not valid TOML: {error}") from error
-    filled = _substitute(raw, dict(variables or {}), name)
-    try:
-        return Recipe.model_validate(filled)
-    except ValidationError as error:
-        raise RecipeError(_explain(error, name)) from error
-
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-
-def _substitute(value: Any, variables: dict[str, str], name: str) -> Any:
-    """Fill ``${NAME}`` in every string of a nested value; ``${scenes}`` is filled by the build."""
-    if isinstance(value, dict):
-        return {key: _substitute(item, variables, name) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_substitute(item, variables, name) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def fill(match: re.Match[str]) -> str:
-        key = match.group(1)
-        if key not in variables and key != "scenes":
-            raise RecipeError(f"{name}: ${{{key}}} has no value; add --var {key}=VALUE")
-        return variables.get(key, match.group(0))
-
-    return _VARIABLE.sub(fill, value)
-
-
-def _explain(error: ValidationError, name: str) -> str:
-    """Turn pydantic's findings into lines that name the key, what was given and what was expected."""
-    return "\n".join(dict.fromkeys(f"{name}: {_explain_one(dict(found))}" for found in error.errors()))
-
-
-def _explain_one(found: dict[str, Any]) -> str:
-    # Union members appear in a location as names of types ("tuple[int, ...]"); they say nothing to a user.
-    types = {"str", *(model.__name__ for model in _Model.__subclasses__())}
-    parts = [str(part) for part in found["loc"] if re.fullmatch(r"\w+", str(part)) and part not in types]
-    where = ".".join(parts) or "recipe"
-    if found["type"] == "extra_forbidden":
-        known = _known_keys(found["loc"][:-1])
-        near = difflib.get_close_matches(parts[-1], known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"unknown key {where!r}; {hint}"
-    if found["type"] == "missing":
-        return f"{where} is missing"
-    message = found["msg"].removeprefix("Value error, ")
-    return (
-        f"{where} = {found['input']!r}: {message}"
-        if parts and found["type"] != "value_error"
-        else f"{where}: {message}"
-    )
-
-
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    """Return the keys of the model at a location such as ``("source", 0)``."""
-    model: Any = Recipe
-    for part in location:
-        if isinstance(part, str) and part in model.model_fields:
-            model = _model_in(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[_Model] | None:
-    if isinstance(annotation, type) and issubclass(annotation, _Model):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        if (found := _model_in(argument)) is not None:
-            return found
-    return None
-
-
 def _moment(value: Any) -> datetime:
     """Read a TOML date, time or ISO string as a moment in UTC."""
     try:
@@ -565,7 +455,3 @@ def _moment(value: Any) -> datetime:
     except ValueError as error:
         raise ValueError(f"acquired_at = {value!r} is no ISO 8601 date, e.g. 2020-08-31") from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,115 @@
+"""From a TOML file to a recipe, or to a message that says what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from git10m.errors import RecipeError
+from git10m.recipe.tables import Recipe, Table
+
+__all__ = ["load_recipe", "parse_recipe"]
+
+
+def load_recipe(path: Path, *, variables: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: TOML file. Relative paths in it are taken from the file's folder.
+        variables: Values of ``${NAME}``.
+
+    Raises:
+        RecipeError: If the file cannot be read, a key is unknown, a value is out of range, or a variable is missing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot read the recipe ({_reason(error)}); give the path of a TOML file") from error
+    return parse_recipe(text, name=str(path), variables=variables)
+
+
+def parse_recipe(text: str, *, name: str = "recipe", variables: Mapping[str, str] | None = None) -> Recipe:
+    """Check the text of a recipe; see `load_recipe`. ``name`` stands in messages."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name}: not valid TOML: {error}") from error
+    filled = _substitute(raw, dict(variables or {}), name)
+    try:
+        return Recipe.model_validate(filled)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, name)) from error
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def _substitute(value: Any, variables: dict[str, str], name: str) -> Any:
+    """Fill ``${NAME}`` in every string of a nested value; ``${scenes}`` is filled by the build."""
+    if isinstance(value, dict):
+        return {key: _substitute(item, variables, name) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substitute(item, variables, name) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        key = match.group(1)
+        if key not in variables and key != "scenes":
+            raise RecipeError(f"{name}: ${{{key}}} has no value; add --var {key}=VALUE")
+        return variables.get(key, match.group(0))
+
+    return _VARIABLE.sub(fill, value)
+
+
+def _explain(error: ValidationError, name: str) -> str:
+    """Turn pydantic's findings into lines that name the key, what was given and what was expected."""
+    return "\n".join(dict.fromkeys(f"{name}: {_explain_one(dict(found))}" for found in error.errors()))
+
+
+def _explain_one(found: dict[str, Any]) -> str:
+    # Union members appear in a location as names of types ("tuple[int, ...]"); they say nothing to a user.
+    types = {"str", *(model.__name__ for model in Table.__subclasses__())}
+    parts = [str(part) for part in found["loc"] if re.fullmatch(r"\w+", str(part)) and part not in types]
+    where = ".".join(parts) or "recipe"
+    if found["type"] == "extra_forbidden":
+        known = _known_keys(found["loc"][:-1])
+        near = difflib.get_close_matches(parts[-1], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown key {where!r}; {hint}"
+    if found["type"] == "missing":
+        return f"{where} is missing"
+    message = found["msg"].removeprefix("Value error, ")
+    return (
+        f"{where} = {found['input']!r}: {message}"
+        if parts and found["type"] != "value_error"
+        else f"{where}: {message}"
+    )
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """Return the keys of the model at a location such as ``("source", 0)``."""
+    model: Any = Recipe
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _model_in(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[Table] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if (found := _model_in(argument)) is not None:
+            return found
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
