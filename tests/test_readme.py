@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
 from git10m.cli import app as git10m_app
 from git10m.recipe import parse_recipe
 from git10m.synthetic import write_scenes
-from typer.main import get_command
 
 REPOSITORY = Path(__file__).parent.parent
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.M | re.S)
@@ -71,5 +72,7 @@ def _lay_out(folder: Path) -> None:
 
 def _run(command: list[str], folder: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"

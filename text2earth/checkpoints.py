@@ -79,9 +79,7 @@ def new_scheduler(prediction: Prediction) -> Any:
     )
 
 
-def save_model(
-    model: Text2Earth, folder: Path, *, prediction: Prediction, levels: tuple[int, ...], card: str
-) -> None:
+def save_model(model: Text2Earth, folder: Path, *, prediction: Prediction, levels: tuple[int, ...], card: str) -> None:
     """Write a model folder that ``Text2EarthPipeline.from_pretrained`` reads, replacing one that is there.
 
     Args:
@@ -138,9 +136,7 @@ def save_state(state: TrainingState, folder: Path, *, step: int) -> None:
     tensors, plain = _flattened(state.optimizer)
     with replaced_folder(name) as fresh:
         for part, found in zip(_TENSORS, (state.weights, state.ema, tensors), strict=True):
-            save_file(
-                {key: value.contiguous() for key, value in found.items()}, fresh / f"{part}.safetensors"
-            )
+            save_file({key: value.contiguous() for key, value in found.items()}, fresh / f"{part}.safetensors")
         progress = {**state.progress, "optimizer": plain}
         (fresh / "progress.json").write_text(json.dumps(progress, indent=2), encoding="utf-8")
     for older in folder.glob("step-*"):

@@ -92,9 +92,7 @@ class _Sample:
 def _sample(
     model: Annotated[str, typer.Argument(help="Model folder, or name of a zoo model.")],
     prompt: Annotated[str, typer.Argument(help="What the image is to show.")],
-    level: Annotated[
-        int | None, typer.Option(help="Zoom level 1–22; left out or 0: resolution open.")
-    ] = None,
+    level: Annotated[int | None, typer.Option(help="Zoom level 1–22; left out or 0: resolution open.")] = None,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
     guidance: Annotated[float, typer.Option(help="Guidance scale; 1 is none.")] = 4.0,
@@ -135,9 +133,7 @@ def _paint(request: _Sample) -> dict[str, Any]:
         footprint_m(condition.level, lon=request.lon, lat=request.lat, width=width, height=height)
     trained = pipeline.config.trained_levels
     if trained and condition.level and condition.level not in trained:
-        typer.echo(
-            f"warning: level {condition.level} was not trained on; trained levels are {trained}", err=True
-        )
+        typer.echo(f"warning: level {condition.level} was not trained on; trained levels are {trained}", err=True)
     image = pipeline(
         condition.prompt,
         condition.level,

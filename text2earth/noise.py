@@ -40,12 +40,7 @@ def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator
     return np.random.Generator(np.random.Philox(key=[seed, int(stream)], counter=[0, counter, 0, 0]))
 
 
-def normals(
-    seed: int, counters: Sequence[int], *, stream: Stream, shape: tuple[int, ...]
-) -> npt.NDArray[np.float32]:
+def normals(seed: int, counters: Sequence[int], *, stream: Stream, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Return standard normals of shape (len(counters), *shape), row ``i`` keyed by ``counters[i]`` alone."""
-    rows = [
-        generator(seed, counter, stream=stream).standard_normal(shape, dtype=np.float32)
-        for counter in counters
-    ]
+    rows = [generator(seed, counter, stream=stream).standard_normal(shape, dtype=np.float32) for counter in counters]
     return np.stack(rows)

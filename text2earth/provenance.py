@@ -104,9 +104,7 @@ def write_geotiff(pixels: Pixels, path: Path, *, origin: Origin, lon: float, lat
         target.update_tags(**origin.tags())
 
 
-def footprint_m(
-    level: int, *, lon: float, lat: float, width: int, height: int
-) -> tuple[float, float, float, float]:
+def footprint_m(level: int, *, lon: float, lat: float, width: int, height: int) -> tuple[float, float, float, float]:
     """Return (west, south, east, north) in EPSG:3857 metres of an image on the level's pixel grid.
 
     Args:
@@ -120,9 +118,7 @@ def footprint_m(
         RequestError: If there is no such place on the grid.
     """
     if not 1 <= level <= MAX_LEVEL:
-        raise RequestError(
-            f"a georeferenced image needs a level of 1–{MAX_LEVEL}, {level} was given; add --level"
-        )
+        raise RequestError(f"a georeferenced image needs a level of 1–{MAX_LEVEL}, {level} was given; add --level")
     if not (-180.0 <= lon <= 180.0 and abs(lat) <= MAX_LATITUDE):
         raise RequestError(
             f"lon {lon}, lat {lat} were given; lon is −180…180 and lat −{MAX_LATITUDE:.4f}…{MAX_LATITUDE:.4f} degrees"

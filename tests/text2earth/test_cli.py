@@ -79,9 +79,7 @@ def test_sample_a_geotiff(run, model_folder, tmp_path):
 
 
 def test_a_level_that_was_not_trained_on_is_said(run, model_folder, tmp_path):
-    status, _, err = run(
-        "sample", model_folder, "water", "--level", 9, "--steps", 1, "--out", tmp_path / "a.png"
-    )
+    status, _, err = run("sample", model_folder, "water", "--level", 9, "--steps", 1, "--out", tmp_path / "a.png")
     assert status == 0
     assert "level 9 was not trained on; trained levels are [14, 15]" in err
 
@@ -106,9 +104,7 @@ def test_a_level_that_was_not_trained_on_is_said(run, model_folder, tmp_path):
         (("train", "none.toml", "--var", "dataset"), "write --var NAME=VALUE"),
     ],
 )
-def test_a_wrong_request_is_one_message_and_status_2(
-    run, model_folder, tmp_path, monkeypatch, arguments, message
-):
+def test_a_wrong_request_is_one_message_and_status_2(run, model_folder, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     places = {"MODEL": model_folder, "EMPTY": tmp_path / "empty"}

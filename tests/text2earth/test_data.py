@@ -5,8 +5,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import row, texture, write_dataset
 from PIL import Image
+from small_models import row, texture, write_dataset
 
 from git10m import records
 from text2earth.conditioning import Condition
@@ -43,9 +43,7 @@ def test_every_row_once_an_epoch_in_an_order_of_its_own(dataset, seed):
 
 
 def test_many_row_groups_are_covered_exactly(tmp_path):
-    index = scan(
-        str(write_dataset(tmp_path / "d", rows=90, tile_px=16, shards=3, group_rows=1)), rows=RowFilter()
-    )
+    index = scan(str(write_dataset(tmp_path / "d", rows=90, tile_px=16, shards=3, group_rows=1)), rows=RowFilter())
     assert len(index.groups) == 90
     examples = Examples(index, view=View(16), seed=0)
     positions = [examples.position(counter) for counter in range(90)]
@@ -109,9 +107,7 @@ def test_flips_are_keyed_and_off_unless_asked(tmp_path):
     assert all(np.array_equal(plain[counter].pixels, tile) for counter in range(8))
     flipped = Examples(index, view=View(16, flips=True), seed=0)
     forms = [tile, tile[::-1], tile[:, ::-1], tile[::-1, ::-1]]
-    met = [
-        next(i for i, form in enumerate(forms) if np.array_equal(flipped[c].pixels, form)) for c in range(40)
-    ]
+    met = [next(i for i, form in enumerate(forms) if np.array_equal(flipped[c].pixels, form)) for c in range(40)]
     assert set(met) == {0, 1, 2, 3}
 
 
@@ -142,9 +138,7 @@ def test_git10ms_own_columns_tell_the_level(tmp_path):
 
 def test_git10ms_older_text_column(tmp_path):
     image = jpeg(texture("water", level=14, seed=0, size=16))
-    table = pa.table(
-        {"image": [image, image], "text": ["16_GOOGLE_LEVEL_A harbour", "0_GOOGLE_LEVEL_A field"]}
-    )
+    table = pa.table({"image": [image, image], "text": ["16_GOOGLE_LEVEL_A harbour", "0_GOOGLE_LEVEL_A field"]})
     found = Examples(scan(str(write(tmp_path / "a.parquet", table)), rows=RowFilter()), view=View(16), seed=0)
     assert {found[c].condition for c in range(2)} == {Condition("A harbour", 16), Condition("A field", 0)}
 

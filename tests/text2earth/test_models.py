@@ -36,8 +36,7 @@ def test_tiny_fits_a_laptop(tokenizer):
 def test_heads_are_at_least_16_wide(name):
     unet = PRESETS[name].unet
     widths = [
-        width // heads
-        for width, heads in zip(unet["block_out_channels"], unet["attention_head_dim"], strict=True)
+        width // heads for width, heads in zip(unet["block_out_channels"], unet["attention_head_dim"], strict=True)
     ]
     assert min(widths) >= 16
 

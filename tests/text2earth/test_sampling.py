@@ -67,9 +67,7 @@ def test_several_images_of_each_prompt_stand_side_by_side(pipeline):
 
 
 def test_prompt_embeddings_alone_suffice(pipeline):
-    ids = pipeline.tokenizer(
-        "a view of water", padding="max_length", max_length=77, return_tensors="pt"
-    ).input_ids
+    ids = pipeline.tokenizer("a view of water", padding="max_length", max_length=77, return_tensors="pt").input_ids
     embedded = paint(pipeline, None, 14, prompt_embeds=pipeline.text_encoder(ids)[0].detach())
     np.testing.assert_allclose(embedded, paint(pipeline), atol=1e-6)
 
@@ -86,9 +84,7 @@ def test_other_sizes_and_outputs(pipeline):
     assert paint(pipeline, output_type="pt").shape == (1, 3, 16, 16)
     assert paint(pipeline, output_type="latent").shape == (1, 4, 8, 8)
     assert paint(pipeline, output_type="pil")[0].size == (16, 16)
-    with pytest.raises(
-        RequestError, match=r"a side of 25 px was asked for; it is a multiple of 2, such as 24"
-    ):
+    with pytest.raises(RequestError, match=r"a side of 25 px was asked for; it is a multiple of 2, such as 24"):
         paint(pipeline, height=25)
 
 
@@ -108,9 +104,7 @@ def test_callback_sees_and_may_change_each_step(pipeline):
     "scheduler", [DDIMScheduler, PNDMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler]
 )
 def test_schedulers_are_swappable(pipeline, scheduler):
-    other = Text2EarthPipeline(
-        **{**pipeline.components, "scheduler": scheduler.from_config(pipeline.scheduler.config)}
-    )
+    other = Text2EarthPipeline(**{**pipeline.components, "scheduler": scheduler.from_config(pipeline.scheduler.config)})
     other.set_progress_bar_config(disable=True)
     images = paint(other)
     assert np.isfinite(images).all() and np.array_equal(images, paint(other))
@@ -135,9 +129,7 @@ def test_a_stock_pipeline_on_the_same_components_paints_the_same(pipeline, model
     parts = dict(pipeline.components)
     parts["vae"] = AutoencoderKL.from_pretrained(model_folder / "vae")
     unet = UNet2DConditionModel.from_pretrained(model_folder / "unet")
-    stock = StableDiffusionPipeline(
-        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    )
+    stock = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
     stock.unet = _LevelInjected(unet, 14)
     stock.set_progress_bar_config(disable=True)
     theirs = stock(

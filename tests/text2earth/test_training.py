@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from conftest import nano_config
 from safetensors.torch import load_file
+from small_models import nano_config
 
 from text2earth.checkpoints import load_state, save_state
 from text2earth.conditioning import NULL, DropRates
@@ -46,8 +46,7 @@ def batch(small_tiles):
     return Batch(
         tuple(range(8)),
         tuple(example.name for example in found),
-        torch.stack([torch.from_numpy(example.pixels.copy()).permute(2, 0, 1) for example in found]) / 127.5
-        - 1,
+        torch.stack([torch.from_numpy(example.pixels.copy()).permute(2, 0, 1) for example in found]) / 127.5 - 1,
         tuple(example.condition for example in found),
         (),
     )
@@ -87,9 +86,7 @@ class _KilledError(Exception):
 
 
 @pytest.mark.parametrize("steps_before_kill", [3, 31])
-def test_a_killed_run_ends_at_the_same_weights(
-    model_folder, small_tiles, tmp_path, monkeypatch, steps_before_kill
-):
+def test_a_killed_run_ends_at_the_same_weights(model_folder, small_tiles, tmp_path, monkeypatch, steps_before_kill):
     """Killed at any step, also between states and within the first stage, and run again: equal to the bit."""
     taken, take = 0, _Run._take
 
@@ -141,9 +138,7 @@ def test_a_changed_configuration_is_refused(model_folder, small_tiles):
             "model": config.model.model_copy(update={"preset": "tiny"}),
         }
     )
-    with pytest.raises(
-        ConfigError, match=r"changed: config\.model\.preset \('nano' → 'tiny'\), config\.vae\.steps"
-    ):
+    with pytest.raises(ConfigError, match=r"changed: config\.model\.preset \('nano' → 'tiny'\), config\.vae\.steps"):
         train(changed, output=model_folder)
 
 
@@ -177,9 +172,7 @@ def test_average_moves_and_is_what_is_published(small_tiles, tmp_path):
     examples = Examples(scan(str(small_tiles), rows=RowFilter()), view=View(16), seed=0)
     settings = config.denoiser.model_copy(update={"steps": 12, "ema_power": 0.3})
     pace = Pace(tmp_path, 11, 1, 0)
-    run_stage(
-        stage, settings=settings, examples=examples, first_counter=0, accelerator=Accelerator(), pace=pace
-    )
+    run_stage(stage, settings=settings, examples=examples, first_counter=0, accelerator=Accelerator(), pace=pace)
     state = load_state(tmp_path / "denoiser" / "step-00000011")
     assert state.ema.keys() == start.keys()
     moved = [name for name in start if not torch.equal(state.ema[name], start[name])]
@@ -196,9 +189,7 @@ def test_state_reads_back_as_it_was(tmp_path):
     optimizer.step()
     from text2earth.checkpoints import TrainingState, latest_state
 
-    state = TrainingState(
-        {"w": weight.detach()}, {"w": weight.detach() * 2}, optimizer.state_dict(), {"step": 3}
-    )
+    state = TrainingState({"w": weight.detach()}, {"w": weight.detach() * 2}, optimizer.state_dict(), {"step": 3})
     save_state(state, tmp_path, step=3)
     save_state(state, tmp_path, step=12)
     (tmp_path / "step-00000099.123.tmp").mkdir()  # what a kill leaves behind
@@ -221,9 +212,7 @@ def test_training_uses_the_null_condition_and_the_gradient_flows_through_it(mode
     stage.module.zero_grad()
     stage.module(**inputs).mean().backward()
     for part in (
-        stage.module.text_encoder.text_model
-        if hasattr(model.text_encoder, "text_model")
-        else model.text_encoder,
+        stage.module.text_encoder.text_model if hasattr(model.text_encoder, "text_model") else model.text_encoder,
         model.unet.class_embedding,
     ):
         assert all(weight.grad is not None for weight in part.parameters())
@@ -252,9 +241,7 @@ def test_accumulated_micro_batches_give_the_step_of_the_whole_batch(small_tiles,
     for accumulate in (1, 4):
         config = nano_config(small_tiles)
         stage = config.denoiser.model_copy(update={"accumulate": accumulate, "steps": 6})
-        short = config.model_copy(
-            update={"denoiser": stage, "vae": config.vae.model_copy(update={"steps": 1})}
-        )
+        short = config.model_copy(update={"denoiser": stage, "vae": config.vae.model_copy(update={"steps": 1})})
         train(short, output=tmp_path / str(accumulate))
         losses.append([line["loss"] for line in lines(tmp_path / str(accumulate))])
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)

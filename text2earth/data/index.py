@@ -191,9 +191,7 @@ def _find_files(path: str, *, split: str) -> tuple[Path, list[Path]]:
         files, expected = [Path(name) for name in sorted(glob.glob(path, recursive=True))], path  # noqa: PTH207
         root = files[0].parent if files else root
     if not files:
-        raise ShardError(
-            f"{path} was given as dataset, but there is no file {expected}; build it with 'git10m build'"
-        )
+        raise ShardError(f"{path} was given as dataset, but there is no file {expected}; build it with 'git10m build'")
     return root, files
 
 
@@ -201,9 +199,7 @@ def _open(name: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(name)
     except (OSError, pa.ArrowInvalid) as error:
-        raise ShardError(
-            f"{name} is not a readable parquet file ({error}); build or fetch it again"
-        ) from error
+        raise ShardError(f"{name} is not a readable parquet file ({error}); build or fetch it again") from error
 
 
 def _caption_column(file: pq.ParquetFile, name: Path) -> str:
@@ -269,9 +265,7 @@ def _credits(table: pa.Table) -> set[Credit]:
 
 def _distinct(table: pa.Table) -> set[Credit]:
     rows = table.group_by(table.column_names).aggregate([]).to_pylist()
-    return {
-        Credit(*(str(row[name] or "") for name in ("source_id", "licence", "attribution"))) for row in rows
-    }
+    return {Credit(*(str(row[name] or "") for name in ("source_id", "licence", "attribution"))) for row in rows}
 
 
 def _any_true(table: pa.Table, column: str) -> bool:

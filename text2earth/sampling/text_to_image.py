@@ -53,9 +53,7 @@ class _Guidance:
         parts = predicted.chunk(self.branches)
         if self.level_scale is not None:
             null, level_only, full = parts
-            return two_scale_guidance(
-                null, level_only, full, text_scale=self.text_scale, level_scale=self.level_scale
-            )
+            return two_scale_guidance(null, level_only, full, text_scale=self.text_scale, level_scale=self.level_scale)
         return parts[0] if self.branches == 1 else joint_guidance(parts[0], parts[1], scale=self.text_scale)
 
 
@@ -98,9 +96,7 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
                 f"the U-Net has class_embed_type {unet.config.class_embed_type!r}; a Text2Earth model has 'timestep', "
                 "through which the level enters"
             )
-        self.register_modules(
-            vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler
-        )
+        self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
         self.register_to_config(trained_levels=trained_levels)
         self.image_processor = VaeImageProcessor(vae_scale_factor=latent_factor(vae))
 
@@ -159,9 +155,7 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
             RequestError: If the size is not a multiple of the latent factor.
         """
         guidance = _Guidance(guidance_scale, resolution_guidance_scale)
-        states, levels = self._conditions(
-            prompt, level, prompt_embeds, guidance, repeat=num_images_per_prompt
-        )
+        states, levels = self._conditions(prompt, level, prompt_embeds, guidance, repeat=num_images_per_prompt)
         count = len(levels) // guidance.branches
         with warnings.catch_warnings():
             # diffusers 0.42 gives NumPy 2 a tensor that does not know ``copy``; harmless.
@@ -215,18 +209,12 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         for side in sides:
             if side <= 0 or side % factor:
                 near = max(factor, round(side / factor) * factor)
-                raise RequestError(
-                    f"a side of {side} px was asked for; it is a multiple of {factor}, such as {near}"
-                )
+                raise RequestError(f"a side of {side} px was asked for; it is a multiple of {factor}, such as {near}")
         shape = (count, int(self.unet.config.in_channels), sides[0] // factor, sides[1] // factor)
         if latents is None:
-            latents = randn_tensor(
-                shape, generator=generator, device=self._execution_device, dtype=self.unet.dtype
-            )
+            latents = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.unet.dtype)
         elif tuple(latents.shape) != shape:
-            raise RequestError(
-                f"latents of shape {tuple(latents.shape)} were given; this request needs {shape}"
-            )
+            raise RequestError(f"latents of shape {tuple(latents.shape)} were given; this request needs {shape}")
         latents = latents.to(self._execution_device, self.unet.dtype)
         scaled: torch.Tensor = latents * self.scheduler.init_noise_sigma
         return scaled
@@ -252,9 +240,7 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
                 wanted = guidance.combined(predicted)
                 latents = self.scheduler.step(wanted, timestep, latents, **extra).prev_sample
                 if on_step is not None:
-                    latents = on_step(self, number, int(timestep), {"latents": latents}).get(
-                        "latents", latents
-                    )
+                    latents = on_step(self, number, int(timestep), {"latents": latents}).get("latents", latents)
                 bar.update()
         return latents
 

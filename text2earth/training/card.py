@@ -85,7 +85,5 @@ Weights learn from these images; whoever passes the model on should pass these c
 def _credits(identity: DatasetIdentity) -> str:
     if not identity.credits:
         return "The rows name no licence and no attribution."
-    rows = [
-        f"| {credit.source_id} | {credit.licence} | {credit.attribution} |" for credit in identity.credits
-    ]
+    rows = [f"| {credit.source_id} | {credit.licence} | {credit.attribution} |" for credit in identity.credits]
     return "\n".join(["| source | licence | attribution |", "|---|---|---|", *rows])

@@ -150,9 +150,7 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
     filled = _filled(raw, given, used)
     missing, unknown = sorted(used - set(given)), sorted(set(given) - used)
     if missing:
-        raise ConfigError(
-            f"{path} needs a value for {', '.join(missing)}; give it as --var {missing[0]}=VALUE"
-        )
+        raise ConfigError(f"{path} needs a value for {', '.join(missing)}; give it as --var {missing[0]}=VALUE")
     if unknown:
         hint = f"it uses {', '.join(sorted(used))}" if used else "it uses none"
         raise ConfigError(f"{path} has no variable {', '.join(unknown)}; {hint}")
@@ -161,9 +159,7 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
     except ValidationError as error:
         raise ConfigError(f"{path}: " + "; ".join(_fault(dict(fault)) for fault in error.errors())) from error
     if config.model.preset not in PRESETS:
-        raise ConfigError(
-            f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(PRESETS)}"
-        )
+        raise ConfigError(f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(PRESETS)}")
     return config
 
 
@@ -197,7 +193,5 @@ def _keys_at(where: list[str]) -> list[str]:
     for part in where:
         annotation = model.model_fields[part].annotation
         options = [annotation, *get_args(annotation)]
-        model = next(
-            option for option in options if isinstance(option, type) and issubclass(option, BaseModel)
-        )
+        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
     return list(model.model_fields)

@@ -140,9 +140,7 @@ class _Run:
         self.first_counter, self.accelerator, self.pace = first_counter, accelerator, pace
         self.step = 0
         self.tally = Tally()
-        self.trained = {
-            name: weight for name, weight in stage.module.named_parameters() if weight.requires_grad
-        }
+        self.trained = {name: weight for name, weight in stage.module.named_parameters() if weight.requires_grad}
         module: Any = stage.module  # torch's stubs do not know ``memory_format`` here
         module.to(accelerator.device, memory_format=torch.channels_last).train()
         self.ema = EMAModel(

@@ -98,9 +98,7 @@ def _image_size(config: TrainConfig) -> int:
     size = config.model.image_size or preset.image_size
     step = 2 ** (len(preset.vae["block_out_channels"]) + len(preset.unet["block_out_channels"]) - 2)
     if size % step:
-        raise ConfigError(
-            f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {step}"
-        )
+        raise ConfigError(f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {step}")
     return size
 
 
@@ -134,9 +132,7 @@ def _claim(folder: Path, *, config: TrainConfig, identity: DatasetIdentity) -> N
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {prefix.removesuffix("."): value}
-    return {
-        key: found for name, item in value.items() for key, found in _flat(item, f"{prefix}{name}.").items()
-    }
+    return {key: found for name, item in value.items() for key, found in _flat(item, f"{prefix}{name}.").items()}
 
 
 def _tokenizer(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:
@@ -162,9 +158,7 @@ def _with_vae(
         start_as_average(model.vae)
         loss = VaeLoss(model.vae, kl_weight=settings.kl_weight, gradient_weight=settings.gradient_weight)
         stage = VaeStage(loss, config.run.seed)
-        run_stage(
-            stage, settings=settings, examples=examples, first_counter=0, accelerator=accelerator, pace=pace
-        )
+        run_stage(stage, settings=settings, examples=examples, first_counter=0, accelerator=accelerator, pace=pace)
         scale = _latent_scale(model.vae, examples=examples, seed=config.run.seed, accelerator=accelerator)
         model.vae.register_to_config(scaling_factor=scale)
         if accelerator.is_main_process:
