@@ -55,7 +55,7 @@ def build(
     if dry_run:
         _plan(recipe, output, var, limit, as_json)
         return
-    from git10m.build import build as run
+    from git10m.building import build as run
     from git10m.engine import Engine
 
     loaded, said = _load(recipe, var)
@@ -97,7 +97,7 @@ def plan(
 @app.command()
 def status(folder: DatasetFolder, as_json: AsJson = False) -> None:
     """Say how far a build is."""
-    from git10m.build import build_status
+    from git10m.building import build_status
 
     _existing(folder)
     found = build_status(folder)
@@ -164,7 +164,7 @@ def main() -> None:
 
 
 def _plan(recipe: Path, output: Path, var: list[str] | None, limit: int | None, as_json: bool) -> None:
-    from git10m.build import build_plan
+    from git10m.building import build_plan
 
     loaded, _ = _load(recipe, var)
     found = build_plan(loaded, root=recipe.parent.absolute(), folder=output.absolute(), limit=limit)
@@ -183,19 +183,15 @@ def _plan(recipe: Path, output: Path, var: list[str] | None, limit: int | None, 
 
 def _load(path: Path, var: list[str] | None) -> tuple[Any, Mapping[str, Any]]:
     """Return the recipe, and what its file says before values from outside are filled in."""
-    import tomllib
-
-    from git10m.recipe import load_recipe
+    from git10m.recipe import load_recipe, read_toml
 
     variables = {}
     for pair in var or []:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise RecipeError(f"--var {pair}: expected NAME=VALUE")
-        # A path that exists from here is meant from here, not from the recipe's folder.
-        variables[name] = str(Path(value).absolute()) if value and Path(value).exists() else value
-    recipe = load_recipe(path, variables=variables)
-    return recipe, tomllib.loads(path.read_text(encoding="utf-8"))
+        variables[name] = value
+    return load_recipe(path, variables=variables), read_toml(path)
 
 
 def _engine_name(name: str) -> Any:

@@ -16,7 +16,7 @@ from PIL import Image
 from git10m.publish import read_manifest
 from git10m.shards import read_tables
 
-__all__ = ["Dataset", "open_dataset"]
+__all__ = ["Dataset"]
 
 
 class Dataset:
@@ -73,15 +73,6 @@ class Dataset:
     @cached_property
     def _place(self) -> pa.Table:
         return pq.read_table(self.folder / "index.parquet", columns=["file", "row"])
-
-
-def open_dataset(folder: str | Path) -> Dataset:
-    """Open a dataset folder.
-
-    Raises:
-        DatasetError: If the folder holds no finished dataset.
-    """
-    return Dataset(Path(folder))
 
 
 @lru_cache(maxsize=16)

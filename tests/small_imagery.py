@@ -20,7 +20,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
-from git10m.build import build
+from git10m.building import build
 from git10m.cli import main
 from git10m.recipe import load_recipe
 from git10m.sources import raster
@@ -156,7 +156,7 @@ PROMISED = ("index.parquet", "rejected.parquet", "manifest.json", "README.md")
 @contextmanager
 def small_units(rows: int = 4) -> Iterator[None]:
     """Let units of the first pass be as small as a block of 8×8 tiles, so that a small build has several."""
-    with patch("git10m.build._LEAST_UNIT_ROWS", rows):
+    with patch("git10m.building._LEAST_UNIT_ROWS", rows):
         yield
 
 

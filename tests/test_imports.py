@@ -31,7 +31,7 @@ GIT10M = (
     "dataset",
     "report",
     "verify",
-    "build",
+    "building",
     "cli",
 )
 """Rooms of the dataset toolkit; each may import only those before it."""

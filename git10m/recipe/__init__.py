@@ -15,7 +15,7 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
     licence = "CC-BY-4.0"
 """
 
-from git10m.recipe.reading import load_recipe, parse_recipe
+from git10m.recipe.reading import load_recipe, parse_recipe, read_toml
 from git10m.recipe.tables import (
     Areas,
     Captions,
@@ -52,4 +52,5 @@ __all__ = [
     "Verdicts",
     "load_recipe",
     "parse_recipe",
+    "read_toml",
 ]

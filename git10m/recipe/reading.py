@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from git10m.errors import RecipeError
 from git10m.recipe.tables import Recipe, Table
 
-__all__ = ["load_recipe", "parse_recipe"]
+__all__ = ["load_recipe", "parse_recipe", "read_toml"]
 
 
 def load_recipe(path: Path, *, variables: Mapping[str, str] | None = None) -> Recipe:
@@ -22,25 +22,46 @@ def load_recipe(path: Path, *, variables: Mapping[str, str] | None = None) -> Re
 
     Args:
         path: TOML file. Relative paths in it are taken from the file's folder.
-        variables: Values of ``${NAME}``.
+        variables: Values of ``${NAME}``. A value that is a relative path of something that exists is meant from the
+            current folder, not from the recipe's.
 
     Raises:
         RecipeError: If the file cannot be read, a key is unknown, a value is out of range, or a variable is missing.
+    """
+    given = {
+        name: str(Path(value).absolute()) if value and Path(value).exists() else value
+        for name, value in (variables or {}).items()
+    }
+    return _checked(read_toml(path), name=str(path), variables=given)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a recipe's file says, unchecked and with its variables unfilled.
+
+    Raises:
+        RecipeError: If the file cannot be read, or is not TOML.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot read the recipe ({_reason(error)}); give the path of a TOML file") from error
-    return parse_recipe(text, name=str(path), variables=variables)
+    return _parsed(text, name=str(path))
 
 
 def parse_recipe(text: str, *, name: str = "recipe", variables: Mapping[str, str] | None = None) -> Recipe:
     """Check the text of a recipe; see `load_recipe`. ``name`` stands in messages."""
+    return _checked(_parsed(text, name=name), name=name, variables=variables or {})
+
+
+def _parsed(text: str, *, name: str) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{name}: not valid TOML: {error}") from error
-    filled = _substitute(raw, dict(variables or {}), name)
+
+
+def _checked(raw: Mapping[str, Any], *, name: str, variables: Mapping[str, str]) -> Recipe:
+    filled = _substitute(raw, dict(variables), name)
     try:
         return Recipe.model_validate(filled)
     except ValidationError as error:

@@ -126,6 +126,22 @@ def _block_of(request: Request) -> tuple[int, int, int, int]:
     return request.group, tile.level, tile.x // BLOCK_TILES, tile.y // BLOCK_TILES
 
 
+@dataclass(slots=True)
+class _Filling:
+    """A tile on its way: the pixels, and which scene each is from (−1: none yet; None: all from ``whole``)."""
+
+    pixels: npt.NDArray[np.uint8]
+    owner: npt.NDArray[np.int32] | None
+    whole: int = -1
+
+    def add(self, pixels: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], index: int) -> None:
+        """Take a scene's valid pixels where there are none yet."""
+        assert self.owner is not None
+        take = valid & (self.owner < 0)
+        self.pixels[take] = pixels[take]
+        self.owner[take] = index
+
+
 class _Canvas:
     """The rectangle around a few requests, filled scene by scene."""
 
@@ -136,9 +152,7 @@ class _Canvas:
         self.level = requests[0].tile.level
         self.block = self._block(np.arange(len(requests)))
         self.lon, self.lat = tile_centres(self.level, self.tx, self.ty)
-        self.pixels = np.empty((*self.block.shape, 3), dtype=np.uint8)
-        self.pixels[:] = mosaic.fill
-        self.owner = np.full(self.block.shape, -1, dtype=np.int32)
+        self.tiles: dict[int, _Filling] = {}
         self.failures: dict[int, str] = {}
         self.native_gsd_m: dict[int, FloatArray] = {}
         """Of every scene that was asked, at the tiles' centres, in order of priority."""
@@ -160,8 +174,8 @@ class _Canvas:
         touched = np.zeros(len(self.requests), dtype=bool)
         for turn in TURNS:
             touched |= shapely.intersects(outline, shapely.box(west + turn, south, east + turn, north))
-        for i in np.flatnonzero(touched):
-            touched[i] = int(i) not in self.failures and bool((self.owner[self._slices(int(i))] < 0).any())
+        for i in np.flatnonzero(touched).tolist():
+            touched[i] = i not in self.failures and self._lacks_pixels(i)
         if not touched.any():
             return np.flatnonzero(touched)
         native = self.mosaic.scenes[index].place.native_gsd_m(self.lon, self.lat)
@@ -183,31 +197,42 @@ class _Canvas:
                 self._fill(index, np.array([alone]))
             return
         size = self.mosaic.tile_size
-        for i in wanted:
+        for i in wanted.tolist():
             row, column = int(self.ty[i] - block.y) * size, int(self.tx[i] - block.x) * size
             part = (slice(row, row + size), slice(column, column + size))
-            here = self._slices(int(i))
-            take = valid[part] & (self.owner[here] < 0)
-            if take.all():
-                self.pixels[here], self.owner[here] = pixels[part], index
-            else:
-                self.pixels[here][take] = pixels[part][take]
-                self.owner[here][take] = index
+            self._take(i, pixels[part], valid[part], index)
+
+    def _take(self, i: int, pixels: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], index: int) -> None:
+        if i not in self.tiles and valid.all():
+            # Nearly every tile: one scene, no gap. The copy makes the pixels contiguous and lets the block go.
+            self.tiles[i] = _Filling(np.ascontiguousarray(pixels), None, index)
+            return
+        if i not in self.tiles:
+            empty = np.empty(pixels.shape, dtype=np.uint8)
+            empty[:] = self.mosaic.fill
+            self.tiles[i] = _Filling(empty, np.full(valid.shape, -1, dtype=np.int32))
+        self.tiles[i].add(pixels, valid, index)
+
+    def _lacks_pixels(self, i: int) -> bool:
+        tile = self.tiles.get(i)
+        return tile is None or (tile.owner is not None and bool((tile.owner < 0).any()))
 
     def _result(self, i: int, request: Request) -> Sample | Failure:
         if i in self.failures:
             return Failure(request, "unreadable", self.failures[i])
-        here = self._slices(i)
-        owner = self.owner[here]
-        valid = owner >= 0
-        if not valid.any():
+        tile = self.tiles.get(i)
+        if tile is None or (tile.owner is not None and not (tile.owner >= 0).any()):
             return Failure(request, "no_data", "no scene has data there at a level that it supports")
-        counts = [(index, int((owner == index).sum())) for index in self.native_gsd_m]
+        if tile.owner is None:
+            valid = np.ones(tile.pixels.shape[:2], dtype=bool)
+            return Sample(request, tile.pixels, valid, (self._contribution(i, tile.whole, 1.0),))
+        valid = tile.owner >= 0
         total = int(valid.sum())
+        counts = [(index, int((tile.owner == index).sum())) for index in self.native_gsd_m]
         shares = [(index, count / total) for index, count in counts if count]
         shares.sort(key=lambda found: -found[1])
         parts = tuple(self._contribution(i, index, share) for index, share in shares)
-        return Sample(request, self.pixels[here].copy(), valid, parts)
+        return Sample(request, tile.pixels, valid, parts)
 
     def _contribution(self, i: int, index: int, share: float) -> Contribution:
         scene = self.mosaic.scenes[index]
@@ -235,11 +260,6 @@ class _Canvas:
             rows=int(y.max() - y.min()) + 1,
             tile_size=self.mosaic.tile_size,
         )
-
-    def _slices(self, i: int) -> tuple[slice, slice]:
-        size = self.mosaic.tile_size
-        row, column = int(self.ty[i] - self.block.y) * size, int(self.tx[i] - self.block.x) * size
-        return slice(row, row + size), slice(column, column + size)
 
     def _latitudes(self, side: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         south, north = (

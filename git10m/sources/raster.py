@@ -210,12 +210,12 @@ def read_block(scene: Scene, block: Block) -> tuple[npt.NDArray[np.uint8], npt.N
     if name == "auto":
         name = "average" if shrink >= SHRINK_TO_AVERAGE else "bilinear"
     overview_shrink = shrink if scene.source.overviews and name != "nearest" else 1.0
-    values: list[npt.NDArray[Any]] = []
-    valid = np.ones(block.shape, dtype=bool)
-    for path, indexes in _by_file(scene.bands):
-        warped, seen = _warp(path, indexes, block, method=name, shrink=overview_shrink, nodata=scene.source.nodata)
-        values.extend(warped)
-        valid &= seen
+    warped = [
+        _warp(path, indexes, block, method=name, shrink=overview_shrink, nodata=scene.source.nodata)
+        for path, indexes in _by_file(scene.bands)
+    ]
+    valid = warped[0][1] if len(warped) == 1 else np.logical_and.reduce([seen for _, seen in warped])
+    values = warped[0][0] if len(warped) == 1 else [band for bands, _ in warped for band in bands]
     return _stretch(values, scene.scale), valid
 
 
@@ -279,7 +279,9 @@ def _warp(
             f"{Path(path).name}: cannot be read around tile {block.level}/{block.x}/{block.y} ({_said(error)}); "
             "the file may be truncated: fetch it again, or leave it out with exclude"
         ) from error
-    return out[[index - 1 for index in indexes]], out[-1] > _alpha_limit(out.dtype)
+    in_order = list(indexes) == list(range(1, opacity))
+    values = out[:-1] if in_order else out[[index - 1 for index in indexes]]
+    return values, out[-1] > _alpha_limit(out.dtype)
 
 
 def _transform_beside(dataset: Any, block: Block) -> Affine:
@@ -310,20 +312,20 @@ def _alpha_limit(dtype: Any) -> float:
 
 
 def _stretch(
-    values: Sequence[npt.NDArray[Any]], scale: tuple[tuple[float, float], ...] | None
+    values: npt.NDArray[Any] | Sequence[npt.NDArray[Any]], scale: tuple[tuple[float, float], ...] | None
 ) -> npt.NDArray[np.uint8]:
-    """Scale one or three bands (H, W) to RGB uint8 (H, W, 3), rounding half up."""
+    """Scale one or three bands (H, W) to RGB uint8 (H, W, 3), rounding half up; may be a view of the bands."""
+    if scale is None:
+        bands = np.asarray(values, dtype=np.uint8)
+        shown = bands if len(bands) == 3 else np.broadcast_to(bands[0], (3, *bands[0].shape))
+        return np.moveaxis(shown, 0, -1)
     out = np.empty((*values[0].shape, 3), dtype=np.uint8)
-    for channel in range(3):
-        band = min(channel, len(values) - 1)
-        if scale is None:
-            out[..., channel] = values[band]
-            continue
-        low, high = scale[band]
-        scaled = (values[band].astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low)) + np.float32(
-            0.5
-        )
-        out[..., channel] = np.nan_to_num(np.clip(scaled, 0.0, 255.0))
+    for band, (low, high) in enumerate(scale):
+        factor = np.float32(255.0 / (high - low))
+        scaled = (values[band].astype(np.float32) - np.float32(low)) * factor + np.float32(0.5)
+        out[..., band] = np.nan_to_num(np.clip(scaled, 0.0, 255.0))
+    for channel in range(len(scale), 3):
+        out[..., channel] = out[..., 0]
     return out
 
 

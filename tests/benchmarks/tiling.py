@@ -30,7 +30,7 @@ from rasterio.transform import from_origin
 from rio_tiler.errors import NoOverviewWarning
 from rio_tiler.io import Reader
 
-from git10m.build.inputs import gather
+from git10m.building.inputs import gather
 from git10m.curation.quality import measure
 from git10m.grid import gsd_m
 from git10m.metadata import encode, row_of
@@ -152,7 +152,7 @@ def race(work: Work, rounds: int) -> dict[str, float]:
 CHILD = """
 import json, resource, sys
 from pathlib import Path
-from git10m.build import build
+from git10m.building import build
 from git10m.recipe import load_recipe
 recipe, output = map(Path, sys.argv[1:])
 manifest = build(load_recipe(recipe), root=recipe.parent, folder=output).manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import shapely
 
-from git10m.dataset import open_dataset
+from git10m import open_dataset
 from git10m.errors import DatasetError
 
 

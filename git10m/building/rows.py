@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from git10m import records
-from git10m.build.workspace import Workspace, read_json, write_json
+from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.captions.facts import FactFinder, Subject
 from git10m.captions.template import VERSION, caption
 from git10m.grid import Tile

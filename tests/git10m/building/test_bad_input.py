@@ -322,7 +322,7 @@ def test_without_the_work_folder_the_dataset_is_still_whole(folder: Path, capfd:
 
 
 def test_two_builds_at_once_in_one_folder(folder: Path, capfd: Capture) -> None:
-    from git10m.build.workspace import Workspace
+    from git10m.building.workspace import Workspace
 
     with Workspace(folder / "dataset").locked(shared=False):
         answer = build(capfd, folder)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from git10m.build.workspace import Workspace
+from git10m.building.workspace import Workspace
 from git10m.curation.duplicates import later_copies
 from git10m.curation.splits import SPLITS, split_codes
 from git10m.grid import IntArray, quadkey_number

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_imagery import built, promised, total
 
-from git10m.build import build_status
+from git10m.building import build_status
 from git10m.engine import Engine
 from git10m.errors import DatasetError, RequestError
 from git10m.verify import verify
@@ -118,7 +118,7 @@ def test_a_rank_without_its_number_is_refused_before_anything_is_written(
 
 
 def test_ranks_keep_other_builds_out_and_the_other_way_round(survey: Path, tmp_path: Path) -> None:
-    from git10m.build.workspace import Workspace
+    from git10m.building.workspace import Workspace
 
     with Workspace(tmp_path / "dataset").locked(shared=True), pytest.raises(DatasetError, match="another build"):
         built(survey, tmp_path / "dataset")

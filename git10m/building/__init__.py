@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from git10m.build.barrier import DROP_REASONS, Decisions, decide
-from git10m.build.finish import finish
-from git10m.build.inputs import Inputs, Item, gather
-from git10m.build.rows import RowPass, ShardPlan
-from git10m.build.tiles import TilePass, unit_digests
-from git10m.build.workspace import Workspace, read_json, write_json
+from git10m.building.barrier import DROP_REASONS, Decisions, decide
+from git10m.building.finish import finish
+from git10m.building.inputs import Inputs, Item, gather
+from git10m.building.rows import RowPass, ShardPlan
+from git10m.building.tiles import TilePass, unit_digests
+from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.engine import Engine, lock, map_shards, rank_of_job
 from git10m.errors import BuildError, DatasetError, RegionError
 from git10m.recipe import Recipe

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from git10m import records
-from git10m.build.barrier import DROP_REASONS, Decisions
-from git10m.build.inputs import Inputs, Item, versions
-from git10m.build.rows import ShardPlan
-from git10m.build.workspace import Workspace, read_json, write_json
+from git10m.building.barrier import DROP_REASONS, Decisions
+from git10m.building.inputs import Inputs, Item, versions
+from git10m.building.rows import ShardPlan
+from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.errors import BuildError
 from git10m.grid import Tile
 from git10m.metadata import rejection, thumbnail

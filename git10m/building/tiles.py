@@ -16,8 +16,8 @@ import pyarrow as pa
 import rasterio
 
 from git10m import records
-from git10m.build.inputs import without_folders
-from git10m.build.workspace import Workspace, write_json
+from git10m.building.inputs import without_folders
+from git10m.building.workspace import Workspace, write_json
 from git10m.curation.quality import measure
 from git10m.curation.verdicts import judge
 from git10m.errors import BuildError
