@@ -3,19 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PROMPT := A synthetic overhead image dated 18 April 2024. Farmland covers a large part of the scene. There is also forest.
+PROMPT := Water covers about 60 percent of the scene. The rest includes farmland (about 30 percent).
 
 .PHONY: demo test slow check lock clean
 
 demo: $(VENV)/.models
 	$(BIN)/git10m build pipelines/demo.toml --output demo/dataset
 	$(BIN)/text2earth train pipelines/demo-train.toml --var dataset=demo/dataset --output demo/model
-	$(BIN)/text2earth sample demo/model "$(PROMPT)" --level 13 --seed 1 --out demo/sample.png
+	$(BIN)/text2earth sample demo/model "$(PROMPT)" --level 12 --seed 1 --out demo/sample.png
 	$(BIN)/git10m report demo/dataset --figure demo/sample.png
 	@echo
 	@echo "dataset  demo/dataset"
 	@echo "report   demo/dataset/report.html   (open it in a browser)"
-	@echo "image    demo/sample.png   (level 13, painted by demo/model)"
+	@echo "image    demo/sample.png   (level 12, painted by demo/model)"
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 __all__ = ["Measures", "luma", "measure"]
 
@@ -23,9 +24,8 @@ class Measures:
 
 
 def luma(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return ITU-R BT.601 luma, uint8 (H, W), of RGB uint8 (H, W, 3), in integer arithmetic."""
-    red, green, blue = (pixels[..., channel].astype(np.uint16) for channel in range(3))
-    return ((77 * red + 150 * green + 29 * blue + 128) >> 8).astype(np.uint8)
+    """Return ITU-R BT.601 luma, uint8 (H, W), of RGB uint8 (H, W, 3)."""
+    return np.asarray(Image.fromarray(pixels).convert("L"))
 
 
 def measure(pixels: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> Measures:

@@ -19,12 +19,14 @@ class Preset:
         unet: Arguments of ``diffusers.UNet2DConditionModel``. Its ``attention_head_dim`` is, despite the name, the
             number of heads of each block; a head is at least 16 wide, narrower ones only cost time.
         text_encoder: Arguments of ``transformers.CLIPTextConfig``.
+        word_scale: What fresh word embeddings are multiplied by; 1 is CLIP's own start.
     """
 
     image_size: int
     vae: Mapping[str, Any]
     unet: Mapping[str, Any]
     text_encoder: Mapping[str, Any]
+    word_scale: float = 1.0
 
 
 def _vae(channels: tuple[int, ...], *, layers: int, groups: int) -> dict[str, Any]:
@@ -67,6 +69,7 @@ PRESETS: Mapping[str, Preset] = {
             "projection_dim": 128,
             "hidden_act": "gelu",
         },
+        word_scale=50.0,
     ),
     # arXiv 2501.00895 on stable-diffusion-2-base: 83,653,863 + 340,387,840 + 867,961,284 parameters.
     "text2earth": Preset(
