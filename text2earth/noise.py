@@ -37,7 +37,8 @@ def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator
         counter: Sample counter, epoch or any other position, 0…2**64 − 1.
         stream: What the numbers are for.
     """
-    return np.random.Generator(np.random.Philox(key=[seed, int(stream)], counter=[0, counter, 0, 0]))
+    words = np.array([seed, int(stream), 0, counter, 0, 0], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=words[:2], counter=words[2:]))
 
 
 def normals(seed: int, counters: Sequence[int], *, stream: Stream, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
