@@ -15,7 +15,7 @@ import errno
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,8 @@ def _run(
     plan = _plan(inputs, limit)
     bounds = plan.unit_bounds(min(_MOST_UNIT_ROWS, max(_LEAST_UNIT_ROWS, len(plan) // _UNITS)))
     digests = unit_digests(inputs.mosaic, plan, bounds, scene_digests=inputs.scene_digests)
-    first = TilePass(workspace, inputs.recipe, inputs.mosaic, plan, tuple(bounds), digests)
+    mosaic = replace(inputs.mosaic, threads=engine.threads)
+    first = TilePass(workspace, inputs.recipe, mosaic, plan, tuple(bounds), digests)
     _note(workspace, units=len(digests))
     pending = [unit for unit, done in enumerate(_unit_counts(workspace, digests)) if done is None]
     with tqdm(total=len(plan), initial=len(plan) - _rows_of(bounds, pending), desc="tiles", unit="tile") as bar:

@@ -83,6 +83,7 @@ class Mosaic:
         tile_size: Pixels a side of a tile.
         oversample: Also use scenes at levels finer than they support.
         fill: RGB of pixels without data.
+        threads: Threads that GDAL warps a block with; they do not change pixels.
     """
 
     scenes: tuple[Scene, ...]
@@ -90,6 +91,7 @@ class Mosaic:
     tile_size: int
     oversample: bool
     fill: tuple[int, int, int]
+    threads: int = 1
 
     def read(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure a request, in order; memory holds one block.
@@ -188,7 +190,7 @@ class _Canvas:
         """Add a scene's valid pixels where nothing is yet; on a fault, find the tiles that it concerns."""
         block = self._block(wanted)
         try:
-            pixels, valid = read_block(self.mosaic.scenes[index], block)
+            pixels, valid = read_block(self.mosaic.scenes[index], block, threads=self.mosaic.threads)
         except SourceError as error:
             if wanted.size == 1:
                 self.failures[int(wanted[0])] = str(error)
@@ -204,8 +206,8 @@ class _Canvas:
 
     def _take(self, i: int, pixels: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], index: int) -> None:
         if i not in self.tiles and valid.all():
-            # Nearly every tile: one scene, no gap. The copy makes the pixels contiguous and lets the block go.
-            self.tiles[i] = _Filling(np.ascontiguousarray(pixels), None, index)
+            # Nearly every tile: one scene, no gap.
+            self.tiles[i] = _Filling(_interleaved(pixels), None, index)
             return
         if i not in self.tiles:
             empty = np.empty(pixels.shape, dtype=np.uint8)
@@ -266,6 +268,14 @@ class _Canvas:
             np.degrees(np.arctan(np.sinh(np.pi * (1.0 - 2.0 * (self.ty + edge) / side)))) for edge in (1, 0)
         )
         return south, north
+
+
+def _interleaved(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Copy a view of separate bands to contiguous pixels (H, W, 3); by channel, four times as fast as at once."""
+    out = np.empty(pixels.shape, dtype=np.uint8)
+    for channel in range(3):
+        out[..., channel] = pixels[..., channel]
+    return out
 
 
 def _credit(attribution: str | None, moment: Moment | None) -> str | None:

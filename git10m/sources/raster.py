@@ -195,8 +195,8 @@ def describe(source: Source, files: SceneFiles) -> Scene:
     )
 
 
-def read_block(scene: Scene, block: Block) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Warp a block of tiles out of a scene.
+def read_block(scene: Scene, block: Block, *, threads: int = 1) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Warp a block of tiles out of a scene, with so many threads of GDAL's.
 
     Returns:
         Pixels uint8 (H, W, 3), and where they are valid, bool (H, W).
@@ -211,7 +211,7 @@ def read_block(scene: Scene, block: Block) -> tuple[npt.NDArray[np.uint8], npt.N
         name = "average" if shrink >= SHRINK_TO_AVERAGE else "bilinear"
     overview_shrink = shrink if scene.source.overviews and name != "nearest" else 1.0
     warped = [
-        _warp(path, indexes, block, method=name, shrink=overview_shrink, nodata=scene.source.nodata)
+        _warp(path, indexes, block, _Warp(name, overview_shrink, scene.source.nodata, threads))
         for path, indexes in _by_file(scene.bands)
     ]
     valid = warped[0][1] if len(warped) == 1 else np.logical_and.reduce([seen for _, seen in warped])
@@ -244,16 +244,26 @@ def read_classes(path: str, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray
     Raises:
         SourceError: If the file cannot be read there.
     """
-    warped, valid = _warp(path, [1], block, method="nearest", shrink=1.0, nodata=None)
+    warped, valid = _warp(path, [1], block, _Warp("nearest", shrink=1.0, nodata=None, threads=1))
     return warped[0], valid
 
 
+@dataclass(frozen=True, slots=True)
+class _Warp:
+    """How to warp: resampling, shrinkage that overviews may serve, nodata value given from outside, threads."""
+
+    method: str
+    shrink: float
+    nodata: float | None
+    threads: int
+
+
 def _warp(
-    path: str, indexes: Sequence[int], block: Block, *, method: str, shrink: float, nodata: float | None
+    path: str, indexes: Sequence[int], block: Block, how: _Warp
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Warp bands of one file; returns (bands, H, W) of its own type and where they are valid."""
-    dataset = _open(path, _overview(path, shrink))
-    alpha = _alpha_band(dataset) if nodata is None else None
+    dataset = _open(path, _overview(path, how.shrink))
+    alpha = _alpha_band(dataset) if how.nodata is None else None
     # rasterio writes source band n into band n of an array, so the array reaches to the last band asked for;
     # what lies between is never touched, and so takes no memory.
     opacity = max(indexes) + 1
@@ -265,13 +275,14 @@ def _warp(
                 out,
                 src_crs=dataset.crs or dataset.gcps[1],
                 gcps=dataset.gcps[0] or None if dataset.crs is None else None,
-                src_nodata=_held(dataset.nodata if nodata is None else nodata, out.dtype),
+                src_nodata=_held(dataset.nodata if how.nodata is None else how.nodata, out.dtype),
                 src_alpha=alpha or 0,
                 dst_transform=_transform_beside(dataset, block),
                 dst_crs="EPSG:3857",
                 dst_alpha=opacity,
-                resampling=GdalResampling[method],
+                resampling=GdalResampling[how.method],
                 warp_mem_limit=256,
+                num_threads=how.threads,
             )
     except _READ_ERRORS as error:
         _open.cache_clear()  # GDAL keeps the error until it next opens a file, and rasterio would report it again
