@@ -45,6 +45,7 @@ def _train(
     variables = _variables(var or [])
     from text2earth.training import load_config, train
 
+    _hide_loading_bars()
     read = load_config(config, variables=variables)
     folder = output or Path("runs") / read.name
     result = train(read, output=folder)
@@ -58,6 +59,15 @@ def _train(
         "skipped_rows": result.tally.skipped,
     }
     _print(report, as_json=as_json, text=_train_text(report))
+
+
+def _hide_loading_bars() -> None:
+    """Show the progress of painting and training only, not that of reading weights from the disk."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    of_diffusers.disable_progress_bar()
+    of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,7 @@ def _paint(request: _Sample) -> dict[str, Any]:
     from text2earth.provenance import Origin, footprint_m, write_geotiff, write_png
     from text2earth.sampling import load
 
+    _hide_loading_bars()
     pipeline = load(request.model)
     width, height = request.width or pipeline.image_size, request.height or pipeline.image_size
     if request.lon is not None and request.lat is not None:
