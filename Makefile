@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PROMPT := Water covers about 60 percent of the scene. The rest includes farmland (about 30 percent).
+PROMPT := Water dominates the scene, covering about 85 percent of it.
 
 .PHONY: demo test slow check lock clean
 
