@@ -41,11 +41,6 @@ class Engine:
     name: EngineName = "processes"
     workers: int = 1
 
-    @property
-    def threads(self) -> int:
-        """Threads that each process may use, so that one worker keeps all cores busy too."""
-        return max(1, (os.cpu_count() or 1) // self.workers) if self.name == "processes" else 1
-
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise RequestError(f"--workers {self.workers}: give 1 or more")

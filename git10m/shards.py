@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -87,7 +88,8 @@ class ShardWriter:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of ``path`` for writing; rename it on success, remove it on error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Machines of one job may share the folder, and process numbers.
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
             yield file

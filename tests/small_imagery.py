@@ -23,7 +23,6 @@ from rasterio.transform import from_origin
 from git10m.building import build
 from git10m.cli import main
 from git10m.recipe import load_recipe
-from git10m.sources import raster
 
 LON, LAT = 14.95, 50.0
 """Where the scenes lie: level 15 is 3.07 m a pixel there, level 14 6.14 m."""
@@ -75,15 +74,7 @@ def write_scene(
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(path, "w", **options) as file:
         file.write(data)
-    forget_open_files()
     return path
-
-
-def forget_open_files() -> None:
-    """Let the next read open its file afresh, as the process of another command would."""
-    for value in vars(raster).values():
-        if hasattr(value, "cache_clear"):
-            value.cache_clear()
 
 
 RECIPE = """

@@ -15,7 +15,7 @@ import errno
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from git10m.building.rows import RowPass, ShardPlan
 from git10m.building.tiles import TilePass, unit_digests
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.engine import Engine, lock, map_shards, rank_of_job
-from git10m.errors import BuildError, DatasetError, RegionError
+from git10m.errors import BuildError, DatasetError, RecipeError, RegionError
 from git10m.recipe import Recipe
 from git10m.sampling import Plan, plan_tiles
 from git10m.shards import atomic_file
@@ -172,8 +172,7 @@ def _run(
     plan = _plan(inputs, limit)
     bounds = plan.unit_bounds(min(_MOST_UNIT_ROWS, max(_LEAST_UNIT_ROWS, len(plan) // _UNITS)))
     digests = unit_digests(inputs.mosaic, plan, bounds, scene_digests=inputs.scene_digests)
-    mosaic = replace(inputs.mosaic, threads=engine.threads)
-    first = TilePass(workspace, inputs.recipe, mosaic, plan, tuple(bounds), digests)
+    first = TilePass(workspace, inputs.recipe, inputs.mosaic, plan, tuple(bounds), digests)
     _note(workspace, units=len(digests))
     pending = [unit for unit, done in enumerate(_unit_counts(workspace, digests)) if done is None]
     with tqdm(total=len(plan), initial=len(plan) - _rows_of(bounds, pending), desc="tiles", unit="tile") as bar:
@@ -198,6 +197,11 @@ def _plan(inputs: Inputs, limit: int | None) -> Plan:
             f"nothing to build: at levels {list(inputs.recipe.tiles.levels)} {where}; native resolutions are "
             + ", ".join(sorted({f"{scene.native_gsd_m:.3g} m" for scene in inputs.mosaic.scenes})[:8])
             + ". Widen the region, add coarser levels, or say oversample = true"
+        )
+    if limit is not None and inputs.recipe.tiles.levels_paired:
+        raise RecipeError(
+            f"a limit of {limit} tiles would tear apart the families that levels_paired = true promises; "
+            "give a smaller region instead, or leave one of the two out"
         )
     return plan.thinned(limit) if limit is not None else plan
 

@@ -97,9 +97,15 @@ def decide(workspace: Workspace, recipe: Recipe, *, units: int, levels: Mapping[
     rows = len(order)
     drop = np.zeros(rows, dtype=np.int8)
     copy_of = np.full(rows, -1, dtype=np.int64)
+    if recipe.tiles.levels_paired:
+        drop[~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
     if recipe.curation.drop_exact_duplicates and rows:
-        copy_of = later_copies(columns["sha256"])
-        drop[copy_of >= 0] = DROP_REASONS.index("exact_duplicate")
+        # Only among rows that can stay: a tile must not yield to a copy that goes for want of its family.
+        staying = np.flatnonzero(drop == 0)
+        first = later_copies(columns["sha256"][staying])
+        copies = staying[first >= 0]
+        copy_of[copies] = staying[first[first >= 0]]
+        drop[copies] = DROP_REASONS.index("exact_duplicate")
     if recipe.tiles.levels_paired:
         drop[(drop == 0) & ~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
     return Decisions(

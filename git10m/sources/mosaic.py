@@ -83,7 +83,6 @@ class Mosaic:
         tile_size: Pixels a side of a tile.
         oversample: Also use scenes at levels finer than they support.
         fill: RGB of pixels without data.
-        threads: Threads that GDAL warps a block with; they do not change pixels.
     """
 
     scenes: tuple[Scene, ...]
@@ -91,7 +90,6 @@ class Mosaic:
     tile_size: int
     oversample: bool
     fill: tuple[int, int, int]
-    threads: int = 1
 
     def read(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure a request, in order; memory holds one block.
@@ -190,7 +188,7 @@ class _Canvas:
         """Add a scene's valid pixels where nothing is yet; on a fault, find the tiles that it concerns."""
         block = self._block(wanted)
         try:
-            pixels, valid = read_block(self.mosaic.scenes[index], block, threads=self.mosaic.threads)
+            pixels, valid = read_block(self.mosaic.scenes[index], block)
         except SourceError as error:
             if wanted.size == 1:
                 self.failures[int(wanted[0])] = str(error)

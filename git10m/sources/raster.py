@@ -195,8 +195,8 @@ def describe(source: Source, files: SceneFiles) -> Scene:
     )
 
 
-def read_block(scene: Scene, block: Block, *, threads: int = 1) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Warp a block of tiles out of a scene, with so many threads of GDAL's.
+def read_block(scene: Scene, block: Block) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Warp a block of tiles out of a scene.
 
     Returns:
         Pixels uint8 (H, W, 3), and where they are valid, bool (H, W).
@@ -211,7 +211,7 @@ def read_block(scene: Scene, block: Block, *, threads: int = 1) -> tuple[npt.NDA
         name = "average" if shrink >= SHRINK_TO_AVERAGE else "bilinear"
     overview_shrink = shrink if scene.source.overviews and name != "nearest" else 1.0
     warped = [
-        _warp(path, indexes, block, _Warp(name, overview_shrink, scene.source.nodata, threads))
+        _warp(path, indexes, block, _Warp(name, overview_shrink, scene.source.nodata))
         for path, indexes in _by_file(scene.bands)
     ]
     valid = warped[0][1] if len(warped) == 1 else np.logical_and.reduce([seen for _, seen in warped])
@@ -244,18 +244,17 @@ def read_classes(path: str, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray
     Raises:
         SourceError: If the file cannot be read there.
     """
-    warped, valid = _warp(path, [1], block, _Warp("nearest", shrink=1.0, nodata=None, threads=1))
+    warped, valid = _warp(path, [1], block, _Warp("nearest", shrink=1.0, nodata=None))
     return warped[0], valid
 
 
 @dataclass(frozen=True, slots=True)
 class _Warp:
-    """How to warp: resampling, shrinkage that overviews may serve, nodata value given from outside, threads."""
+    """How to warp: resampling, shrinkage that overviews may serve, nodata value given from outside."""
 
     method: str
     shrink: float
     nodata: float | None
-    threads: int
 
 
 def _warp(
@@ -282,10 +281,11 @@ def _warp(
                 dst_alpha=opacity,
                 resampling=GdalResampling[how.method],
                 warp_mem_limit=256,
-                num_threads=how.threads,
+                # One thread: what goes wrong in GDAL's further threads never reaches us.
+                num_threads=1,
             )
     except _READ_ERRORS as error:
-        _open.cache_clear()  # GDAL keeps the error until it next opens a file, and rasterio would report it again
+        _opened.cache_clear()  # GDAL keeps the error until it next opens a file, and rasterio would report it again
         raise SourceError(
             f"{Path(path).name}: cannot be read around tile {block.level}/{block.x}/{block.y} ({_said(error)}); "
             "the file may be truncated: fetch it again, or leave it out with exclude"
@@ -351,8 +351,13 @@ def _by_file(bands: Sequence[Band]) -> list[tuple[str, list[int]]]:
     return joined
 
 
-@lru_cache(maxsize=64)
 def _open(path: str, overview: int | None = None) -> Any:
+    """Open a raster, or one of its overviews; open files are kept until they are replaced on the disk."""
+    return _opened(path, overview, _stamp(path))
+
+
+@lru_cache(maxsize=64)
+def _opened(path: str, overview: int | None, stamp: tuple[int, int]) -> Any:
     options = {} if overview is None else {"overview_level": overview}
     try:
         # Inside an Env, GDAL's remarks go to the log instead of the terminal.
@@ -360,13 +365,12 @@ def _open(path: str, overview: int | None = None) -> Any:
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             return rasterio.open(path, **options)
     except _READ_ERRORS as error:
-        hint = "it is empty" if _size(path) == 0 else f"GDAL says: {_said(error)}"
+        hint = "it is empty" if stamp[0] == 0 else f"GDAL says: {_said(error)}"
         raise SourceError(
             f"{Path(path).name}: not a raster that can be opened ({hint}); fetch it again, or leave it out with exclude"
         ) from error
 
 
-@lru_cache(maxsize=1024)
 def _overview(path: str, shrink: float) -> int | None:
     """Return the coarsest overview that is still twice as fine as the target; None for the full raster.
 
@@ -450,7 +454,7 @@ def _percentiles(band: Band, wanted: Percentiles, *, nodata: float | None) -> tu
         values = dataset.read(band.index, out_shape=shape)
         seen = dataset.read_masks(band.index, out_shape=shape) > 0 if nodata is None else values != nodata
     except _READ_ERRORS as error:
-        _open.cache_clear()  # as in _warp
+        _opened.cache_clear()  # as in _warp
         raise SourceError(
             f"{Path(band.path).name}: cannot be read for its percentiles ({_said(error)}); the file may be "
             "truncated: fetch it again, or leave it out with exclude"
@@ -471,8 +475,10 @@ def _said(error: BaseException) -> str:
     return str(error).strip().rstrip(".")
 
 
-def _size(path: str) -> int:
+def _stamp(path: str) -> tuple[int, int]:
+    """Return size and time of change of a file; −1 for an address."""
     try:
-        return Path(path).stat().st_size
+        found = Path(path).stat()
     except OSError:
-        return -1
+        return -1, -1
+    return found.st_size, found.st_mtime_ns

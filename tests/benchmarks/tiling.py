@@ -10,7 +10,6 @@ Memory is the peak resident set of whole builds in processes of their own, with 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import io
 import json
 import statistics
@@ -33,7 +32,6 @@ from rio_tiler.io import Reader
 
 from git10m.building.inputs import gather
 from git10m.curation.quality import measure
-from git10m.engine import Engine
 from git10m.grid import gsd_m
 from git10m.metadata import encode, row_of
 from git10m.recipe import Recipe, parse_recipe
@@ -131,17 +129,10 @@ def loop_cut(work: Work) -> None:
     plain_loop(work, encoded=False)
 
 
-def ours_threaded(work: Work) -> None:
-    """Cut and encode as a build with one worker does: GDAL warps with as many threads as there are cores."""
-    mosaic = dataclasses.replace(work.mosaic, threads=Engine().threads)
-    ours_cut_and_encoded(dataclasses.replace(work, mosaic=mosaic))
-
-
 CONTENDERS: dict[str, Callable[[Work], None]] = {
     "git10m cut": ours_cut,
     "rio-tiler cut": loop_cut,
     "git10m cut + encode": ours_cut_and_encoded,
-    "git10m cut + encode, threads": ours_threaded,
     "rio-tiler cut + encode": plain_loop,
     "git10m whole first pass": ours_whole_pass,
 }
@@ -195,11 +186,10 @@ def main() -> None:
         rates = race(work, asked.rounds)
         print(f"{len(work.requests)} tiles of 256 px at level {LEVEL} from {asked.size}² px, median of {asked.rounds}")
         for contender, rate in rates.items():
-            print(f"  {contender:30} {rate:7.1f} tiles/s")
+            print(f"  {contender:26} {rate:7.1f} tiles/s")
         for ours, theirs in (
             ("git10m cut", "rio-tiler cut"),
             ("git10m cut + encode", "rio-tiler cut + encode"),
-            ("git10m cut + encode, threads", "rio-tiler cut + encode"),
             ("git10m whole first pass", "rio-tiler cut + encode"),
         ):
             print(f"  {ours} / {theirs}: {rates[ours] / rates[theirs]:.2f}")
