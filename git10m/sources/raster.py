@@ -105,11 +105,12 @@ class Scene:
 
     def ever_supported(self, level: int, *, tile_size: int) -> bool:
         """Tell whether a level can be supported anywhere, before a fine level's many tiles are listed."""
-        columns, rows = np.meshgrid(np.linspace(0.0, self.width, 9), np.linspace(0.0, self.height, 9))
+        # Centres of pixels, for half a pixel around them is looked at, and beyond a pole lies nothing.
+        columns, rows = np.meshgrid(np.linspace(0.5, self.width - 0.5, 9), np.linspace(0.5, self.height - 0.5, 9))
         lon, lat = self.place.lonlat(columns.ravel(), rows.ravel())
         # A tenth of leeway: between the samples the native GSD differs a little.
         largest = gsd_m(level, float(np.abs(lat).min()) if lat.min() * lat.max() > 0 else 0.0, tile_size=tile_size)
-        return bool(largest >= 0.9 * FINEST_RATIO * self.place.native_gsd_m(lon, lat).min())
+        return bool(largest >= 0.9 * FINEST_RATIO * np.nanmin(self.place.native_gsd_m(lon, lat)))
 
 
 @dataclass(frozen=True, slots=True)
