@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from git10m.errors import RecipeError
-from git10m.recipe import Interval, Source
 
-__all__ = ["Entry", "catalog_folder", "entries", "fill_from_catalog", "load_entry"]
+__all__ = ["Entry", "Kind", "catalog_folder", "entries", "fill_from_catalog", "load_entry"]
+
+Kind = Literal["raster", "stac", "xyz", "wmts", "archive"]
+_LOCATORS = {"path": "raster", "url": "xyz", "address": "stac"}
+"""Keys of a source that give away its kind, where it states none."""
 
 
 class Entry(BaseModel):
@@ -21,35 +25,41 @@ class Entry(BaseModel):
 
     Attributes:
         title: Full name.
-        kind: How it is served.
-        address: Where it starts; None where every user has an own copy.
-        bands: Numbers of red, green and blue in the usual delivery.
-        scale: Values that become 0 and 255.
+        kind: How it is had when a recipe says nothing but its name.
         levels: Coarsest and finest web-mercator level that it supports at the equator.
-        platform: ``"satellite"`` or ``"aerial"``.
+        platform: ``"satellite"`` or ``"aerial"``; None where it is no imagery (a map of land cover).
         sensor: Name for captions.
         licence: SPDX name or sentence.
         attribution: Credit line; ``{year}`` stands for the year of acquisition.
         terms: Address of the terms.
         terms_read: When they were read; None: still to be checked.
+        bulk: Whether the terms permit bulk download: ``"allowed"``, or ``"ask"`` (a recipe must say who permitted it).
         note: What else a user must know.
+        raster: Keys that a ``[[source]]`` of that kind takes where it leaves them unsaid; likewise the other kinds.
+        stac: As ``raster``.
+        xyz: As ``raster``.
+        wmts: As ``raster``.
+        archive: As ``raster``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
-    kind: Literal["raster", "stac", "xyz", "wmts"]
-    address: str | None = None
-    bands: tuple[int, ...] | None = None
-    scale: Interval | None = None
+    kind: Kind
     levels: tuple[Annotated[int, Field(ge=0, le=22)], Annotated[int, Field(ge=0, le=22)]]
-    platform: Literal["satellite", "aerial"]
+    platform: Literal["satellite", "aerial"] | None
     sensor: str | None = None
     licence: str
     attribution: str
     terms: str
     terms_read: date | None = None
+    bulk: Literal["allowed", "ask"] = "allowed"
     note: str = ""
+    raster: Mapping[str, Any] | None = None
+    stac: Mapping[str, Any] | None = None
+    xyz: Mapping[str, Any] | None = None
+    wmts: Mapping[str, Any] | None = None
+    archive: Mapping[str, Any] | None = None
 
 
 def catalog_folder() -> Path:
@@ -81,14 +91,25 @@ def load_entry(name: str) -> Entry:
         raise RecipeError(f"catalogs/{path.name}: {error}") from error
 
 
-def fill_from_catalog(source: Source) -> Source:
-    """Return a source with what it leaves unsaid taken from its catalog entry."""
-    if source.catalog is None:
-        return source
-    entry = load_entry(source.catalog)
-    offered = {
-        name: getattr(entry, name) for name in ("bands", "scale", "platform", "sensor", "licence", "attribution")
-    }
-    return source.model_copy(
-        update={name: value for name, value in offered.items() if value is not None and getattr(source, name) is None}
-    )
+def fill_from_catalog(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``[[source]]`` table with what it leaves unsaid taken from its catalog entry.
+
+    The kind is the one that the table states, or that its keys give away (``path``: files of one's own), or else the
+    entry's.
+
+    Raises:
+        RecipeError: If the entry is not there, or cannot be had in the way that the table asks for.
+    """
+    name = source.get("catalog")
+    if not isinstance(name, str):
+        return dict(source)
+    entry = load_entry(name)
+    kind = source.get("kind") or next((kind for key, kind in _LOCATORS.items() if key in source), entry.kind)
+    offered = {key: getattr(entry, key) for key in ("platform", "sensor", "licence", "attribution")}
+    of_kind = getattr(entry, kind, None) if kind in Kind.__args__ else None  # type: ignore[attr-defined]
+    if of_kind is None and kind != "raster" and kind in Kind.__args__:  # type: ignore[attr-defined]
+        ways = [way for way in Kind.__args__ if getattr(entry, way) is not None]  # type: ignore[attr-defined]
+        raise RecipeError(f"catalog = {name!r} says nothing of kind = {kind!r}; it knows {', '.join(ways)}")
+    offered |= of_kind or {}
+    unsaid = {key: value for key, value in offered.items() if value is not None and key not in source}
+    return {"kind": kind, **source, **unsaid}

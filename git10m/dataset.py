@@ -81,6 +81,15 @@ def _reader(path: Path) -> Any:
 
 
 def _decoded(row: dict[str, Any]) -> dict[str, Any]:
-    with Image.open(io.BytesIO(row["image"]["bytes"])) as image:
-        image.load()
-        return {**row, "image": image}
+    """Open the image of a row, and its further ones."""
+    return {
+        name: _opened(value) if name == "image" or name.startswith("image_") else value for name, value in row.items()
+    }
+
+
+def _opened(image: dict[str, Any] | None) -> Image.Image | None:
+    if image is None:
+        return None
+    with Image.open(io.BytesIO(image["bytes"])) as opened:
+        opened.load()
+        return opened

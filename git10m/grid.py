@@ -28,6 +28,7 @@ __all__ = [
     "nominal_resolution_m",
     "pixel_size_m",
     "quadkey_number",
+    "quadkey_number_to_xy",
     "tile_centres",
     "tile_size_m",
 ]
@@ -192,6 +193,24 @@ def tile_centres(level: int, x: IntArray, y: IntArray) -> tuple[FloatArray, Floa
 def quadkey_number(x: IntArray, y: IntArray) -> IntArray:
     """Interleave the bits of columns and rows: the quadkey read as a base-4 number (Z-order), level ≤ 22."""
     return _spread_bits(x) | (_spread_bits(y) << 1)
+
+
+def quadkey_number_to_xy(number: IntArray) -> tuple[IntArray, IntArray]:
+    """Undo `quadkey_number`."""
+    return _gather_bits(number), _gather_bits(number >> 1)
+
+
+def _gather_bits(values: IntArray) -> IntArray:
+    gathered = np.asarray(values, dtype=np.int64) & 0x5555555555555555
+    for shift, mask in (
+        (1, 0x3333333333333333),
+        (2, 0x0F0F0F0F0F0F0F0F),
+        (4, 0x00FF00FF00FF00FF),
+        (8, 0x0000FFFF0000FFFF),
+        (16, 0x00000000FFFFFFFF),
+    ):
+        gathered = (gathered | (gathered >> shift)) & mask
+    return gathered
 
 
 def _spread_bits(values: IntArray) -> IntArray:

@@ -30,6 +30,8 @@ __all__ = [
     "Row",
     "columns",
     "huggingface_metadata",
+    "modalities_of",
+    "modality_column",
     "schema",
     "table",
 ]
@@ -150,6 +152,12 @@ class Row:
     caption_facts: Annotated[
         Mapping[str, Any] | None, Column(FACTS, "what is known of the tile; see records.FACTS")
     ] = None
+    captions: Annotated[
+        Sequence[str] | None, Column(pa.list_(pa.string()), "all captions, where an image has several")
+    ] = None
+    major_tom_cell: Annotated[
+        str | None, Column(pa.string(), "cell of the Major TOM grid, where tiles are sampled on it")
+    ] = None
     split: Annotated[str | None, Column(pa.string(), "'train', 'validation' or 'test'")] = None
 
 
@@ -159,12 +167,13 @@ class Rejection:
 
     source_id: Annotated[str, Column(pa.string(), "first source that was asked")]
     layer: Annotated[str, Column(pa.string(), "layer of the recipe")]
-    Google_location: Annotated[str, Column(pa.string(), "tile as 'level_x_y'")]
-    level: Annotated[int, Column(pa.int16(), "zoom level")]
-    x: Annotated[int, Column(pa.int32(), "tile column")]
-    y: Annotated[int, Column(pa.int32(), "tile row")]
-    lon: Annotated[float, Column(pa.float64(), "longitude of the centre, degrees")]
-    lat: Annotated[float, Column(pa.float64(), "latitude of the centre, degrees")]
+    item: Annotated[str | None, Column(pa.string(), "image of a list: its name or address; null for a tile")] = None
+    Google_location: Annotated[str | None, Column(pa.string(), "tile as 'level_x_y'")] = None
+    level: Annotated[int, Column(pa.int16(), "zoom level; 0 when the resolution is unknown")]
+    x: Annotated[int | None, Column(pa.int32(), "tile column")] = None
+    y: Annotated[int | None, Column(pa.int32(), "tile row")] = None
+    lon: Annotated[float | None, Column(pa.float64(), "longitude of the centre, degrees")] = None
+    lat: Annotated[float | None, Column(pa.float64(), "latitude of the centre, degrees")] = None
     acquired_at: Annotated[Any, Column(pa.timestamp("us", tz="UTC"), "date group of the tile")] = None
     verdict: Annotated[str, Column(pa.string(), "'dropped' or 'failed'")]
     reason: Annotated[str, Column(pa.string(), "short name of the rule or fault, e.g. 'valid_fraction'")]
@@ -197,7 +206,7 @@ PLACE_COLUMNS = (
     "geometry",
     "bbox",
 )
-"""Columns that are null in a row of level 0."""
+"""Columns that are null in a row of level 0; where the level alone is known, all but ``resolution`` are."""
 
 
 def columns(record: type[Row] | type[Rejection] = Row) -> dict[str, Column]:
@@ -211,6 +220,7 @@ def schema(
     *,
     bounds: tuple[float, float, float, float] | None = None,
     without: Iterable[str] = (),
+    modalities: Mapping[str, Any] | None = None,
 ) -> pa.Schema:
     """Return the Arrow schema of a record type with its Hugging Face and GeoParquet metadata.
 
@@ -218,13 +228,30 @@ def schema(
         record: ``Row`` or ``Rejection``.
         bounds: (west, south, east, north) of the rows in degrees, noted in the GeoParquet metadata.
         without: Columns to leave out (``"image"`` for an index).
+        modalities: What is known of each further image (bands, stretch), by name: each has a column
+            ``image_NAME``, and the notes go into the metadata.
     """
     left_out = set(without)
     kept = {name: column.type for name, column in columns(record).items() if name not in left_out}
+    kept |= {modality_column(name): IMAGE for name in modalities or {}}
     metadata = {"huggingface": json.dumps(huggingface_metadata(kept))}
+    if modalities:
+        metadata["git10m"] = json.dumps({"modalities": modalities})
     if "geometry" in kept:
         metadata["geo"] = json.dumps(_geoparquet_metadata(bounds))
     return pa.schema([pa.field(name, type_) for name, type_ in kept.items()], metadata=metadata)
+
+
+def modality_column(name: str) -> str:
+    """Return the column that holds a further image of each row."""
+    return f"image_{name}"
+
+
+def modalities_of(arrow: pa.Schema) -> dict[str, Any]:
+    """Return what a file's metadata notes of its further images, by name; empty where there are none."""
+    noted = json.loads((arrow.metadata or {}).get(b"git10m", b"{}"))
+    found: dict[str, Any] = noted.get("modalities", {})
+    return found
 
 
 def table(rows: Iterable[Row] | Iterable[Rejection], *, record: type[Row] | type[Rejection] = Row) -> pa.Table:

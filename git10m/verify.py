@@ -19,7 +19,7 @@ from PIL import Image
 from git10m import records
 from git10m.curation.splits import SPLITS
 from git10m.engine import Engine, map_shards
-from git10m.grid import Tile
+from git10m.grid import Tile, nominal_resolution_m
 from git10m.metadata import place_columns
 from git10m.publish import index_schema, read_manifest
 from git10m.records import PLACE_COLUMNS, Rejection
@@ -129,7 +129,9 @@ def _guarded(name: str, check: Any) -> Iterator[Finding]:
 
 
 def _check_shard(path: Path, name: str) -> Iterator[Finding]:
-    yield from _check_schema(pq.read_schema(path), records.schema(), name)
+    found = pq.read_schema(path)
+    modalities = records.modalities_of(found)
+    yield from _check_schema(found, records.schema(modalities=modalities), name)
     split = path.name.split("-", maxsplit=1)[0]
     start = 0
     last: tuple[Any, ...] = ()
@@ -137,6 +139,7 @@ def _check_shard(path: Path, name: str) -> Iterator[Finding]:
         for offset, row in enumerate(table.to_pylist()):
             where = f"{name} row {start + offset} ({row['img_name']})"
             yield from (Finding(where, what) for what in _row_faults(row, split))
+            yield from (Finding(where, what) for name_ in modalities for what in _modality_faults(row, name_))
             key = _order_key(row)
             if last and key < last:
                 yield Finding(where, "stands out of order; rows are sorted by level, quadkey, acquired_at, source_id")
@@ -181,15 +184,34 @@ def _image_faults(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"image.path {image.get('path')!r} differs from img_name"
     if hashlib.sha256(encoded).hexdigest() != row["sha256"]:
         yield "sha256 differs from the image's bytes"
+    decoded = _decoded(encoded)
+    if isinstance(decoded, str):
+        yield f"its image does not decode ({decoded})"
+    elif decoded != (row["width"], row["height"], "RGB"):
+        width, height, mode = decoded
+        yield f"its image is {width}×{height} {mode}, the row says {row['width']}×{row['height']} RGB"
+
+
+def _modality_faults(row: Mapping[str, Any], name: str) -> Iterator[str]:
+    """Check a further image: it may be missing, but is else of the image's size."""
+    image = row[records.modality_column(name)]
+    if image is None:
+        return
+    decoded = _decoded(image.get("bytes") or b"")
+    if isinstance(decoded, str):
+        yield f"its {name} image does not decode ({decoded})"
+    elif decoded[:2] != (row["width"], row["height"]) or decoded[2] not in {"L", "RGB"}:
+        yield f"its {name} image is {decoded[0]}×{decoded[1]} {decoded[2]}, the row says {row['width']}×{row['height']}"
+
+
+def _decoded(encoded: bytes) -> tuple[int, int, str] | str:
+    """Return (width, height, mode) of an image that decodes, or why it does not."""
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
             picture.load()
-            size, mode = picture.size, picture.mode
+            return *picture.size, picture.mode
     except (OSError, ValueError, SyntaxError) as error:
-        yield f"its image does not decode ({error})"
-        return
-    if size != (row["width"], row["height"]) or mode != "RGB":
-        yield f"its image is {size[0]}×{size[1]} {mode}, the row says {row['width']}×{row['height']} RGB"
+        return str(error)
 
 
 def _place_faults(row: Mapping[str, Any]) -> Iterator[str]:
@@ -197,6 +219,11 @@ def _place_faults(row: Mapping[str, Any]) -> Iterator[str]:
         placed = [name for name in PLACE_COLUMNS if row[name] is not None]
         if placed:
             yield f"level 0 (unknown resolution) but has {', '.join(placed)}"
+        return
+    if row["x"] is None:  # the level is known, the place is not
+        placed = [name for name in PLACE_COLUMNS if name != "resolution" and row[name] is not None]
+        if placed or not _same(row["resolution"], nominal_resolution_m(row["level"])):
+            yield f"level {row['level']} without a place, but has {', '.join(placed) or 'another resolution'}"
         return
     try:
         tile = Tile(row["level"], row["x"], row["y"])
@@ -231,7 +258,7 @@ def _check_index(folder: Path, shards: Sequence[Path]) -> Iterator[Finding]:
     start = 0
     for path in shards:
         name = path.relative_to(folder).as_posix()
-        columns = [column for column in pq.read_schema(path).names if column != "image"]
+        columns = [field.name for field in pq.read_schema(path) if field.type != records.IMAGE]
         rows = pq.read_table(path, columns=columns)
         part = index.slice(start, rows.num_rows)
         rows = rows.append_column("file", pa.array([name] * rows.num_rows, pa.string()))
@@ -253,7 +280,7 @@ def _check_whole(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]
     repeated = counts.filter(pc.greater(pc.struct_field(counts, "counts"), 1)).to_pylist()
     for entry in repeated[:_MOST_PER_FILE]:
         yield Finding("index.parquet", f"img_name {entry['values']} stands {entry['counts']} times; names are unique")
-    placed = index.filter(pc.greater(index["level"], 0))
+    placed = index.filter(pc.is_valid(index["x"]))
     if not placed.num_rows:
         return
     level, x, y = (placed[name].to_numpy().astype(np.int64) for name in ("level", "x", "y"))

@@ -4,9 +4,20 @@ import os
 from pathlib import Path
 
 import pytest
+from servers import range_server, s3_process, s3_server, stac_api, stac_catalog, titiler
 from small_dataset import small_dataset, synthetic_dataset
 
-__all__ = ["imagery", "small_dataset", "synthetic_dataset"]
+__all__ = [
+    "imagery",
+    "range_server",
+    "s3_process",
+    "s3_server",
+    "small_dataset",
+    "stac_api",
+    "stac_catalog",
+    "synthetic_dataset",
+    "titiler",
+]
 
 # Before anything imports the libraries that read them: tests ask no server, not even for an update.
 os.environ["HF_HUB_OFFLINE"] = "1"

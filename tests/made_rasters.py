@@ -15,11 +15,12 @@ from rasterio import Affine
 from rasterio.control import GroundControlPoint
 
 from git10m.grid import HALF_WORLD_M, Tile, pixel_size_m
-from git10m.recipe import Source
+from git10m.recipe import RasterSource
 from git10m.sources import Failure, Request, Sample
 from git10m.sources.files import find_scenes
 from git10m.sources.mosaic import Mosaic, group_scenes
-from git10m.sources.raster import Block, Scene, describe, read_block
+from git10m.sources.raster import Scene, describe, read_block
+from git10m.sources.reading import Block
 
 PRAGUE = (14.42, 50.08)
 
@@ -99,10 +100,10 @@ def smooth(height: int, width: int, *, bands: int = 3) -> np.ndarray:
     )
 
 
-def source(path: Path | str | tuple[str, ...], **said: Any) -> Source:
+def source(path: Path | str | tuple[str, ...], **said: Any) -> RasterSource:
     """Source of a recipe, checked as a recipe's would be."""
     where = path if isinstance(path, tuple) else str(path)
-    return Source.model_validate({"id": "made", "path": where, **said})
+    return RasterSource.model_validate({"id": "made", "path": where, **said})
 
 
 def scene(path: Path | str, **said: Any) -> Scene:
@@ -117,7 +118,7 @@ def read_tile(path: Path, tile: Tile, **said: Any) -> tuple[np.ndarray, np.ndarr
     return read_block(scene(path, **said), Block(tile.level, tile.x, tile.y, 1, 1, 256))
 
 
-def mosaic(*sources: Source, oversample: bool = False, fill: tuple[int, int, int] = (0, 0, 0)) -> Mosaic:
+def mosaic(*sources: RasterSource, oversample: bool = False, fill: tuple[int, int, int] = (0, 0, 0)) -> Mosaic:
     """All scenes of some sources, the first source first."""
     scenes = [describe(each, files) for each in sources for files in find_scenes(each)]
     groups = group_scenes(scenes, source_order=[each.id for each in sources])

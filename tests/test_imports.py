@@ -16,11 +16,11 @@ GIT10M = (
     "errors",
     "grid",
     "records",
+    "catalog",  # before recipe, whose sources it completes
     "recipe",  # before region, which reads an area of interest out of it
     "synthetic",
     "region",
     "shards",
-    "catalog",
     "sources",
     "sampling",
     "curation",

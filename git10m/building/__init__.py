@@ -81,20 +81,20 @@ def build_plan(recipe: Recipe, *, root: Path, folder: Path, limit: int | None = 
     Args and errors as in `build`.
     """
     try:
-        inputs = gather(recipe, root=root, scenes=Workspace(folder).scenes, limit=limit)
+        inputs = gather(recipe, root=root, workspace=Workspace(folder), limit=limit)
     except OSError as error:
         raise BuildError(_disk_fault(error, folder)) from error
     plan = _plan(inputs, limit)
     levels, counts = np.unique(plan.level, return_counts=True)
     layers: dict[str, int] = {}
-    for number, group in enumerate(inputs.mosaic.groups):
+    for number, group in enumerate(inputs.imagery.groups):
         name = f"{group.layer} {group.acquired_at.date()}" if group.acquired_at else group.layer
         layers[name] = int((plan.group == number).sum())
     return PlanSummary(
         tiles=len(plan),
         levels={str(level): int(count) for level, count in zip(levels, counts, strict=True)},
         layers=layers,
-        scenes=len(inputs.mosaic.scenes),
+        scenes=sum(item.scene is not None for item in inputs.items),
         skipped=_skipped(inputs.items),
     )
 
@@ -130,7 +130,7 @@ def build(
         rank_of_job()  # a missing variable is said at once
     try:
         with workspace.locked(shared=engine.name == "rank"):
-            inputs = gather(recipe, root=root, scenes=workspace.scenes, limit=limit)
+            inputs = gather(recipe, root=root, workspace=workspace, limit=limit)
             workspace.claim(inputs.fingerprint, inputs.identity, repaired=retry_failed)
             workspace.prepare()
             if engine.name != "rank":
@@ -171,8 +171,8 @@ def _run(
 ) -> dict[str, Any] | None:
     plan = _plan(inputs, limit)
     bounds = plan.unit_bounds(min(_MOST_UNIT_ROWS, max(_LEAST_UNIT_ROWS, len(plan) // _UNITS)))
-    digests = unit_digests(inputs.mosaic, plan, bounds, scene_digests=inputs.scene_digests)
-    first = TilePass(workspace, inputs.recipe, inputs.mosaic, plan, tuple(bounds), digests)
+    digests = unit_digests(inputs.imagery, plan, bounds, further=inputs.modalities_digest)
+    first = TilePass(workspace, inputs.recipe, inputs.imagery, inputs.modalities, plan, tuple(bounds), digests)
     _note(workspace, units=len(digests))
     pending = [unit for unit, done in enumerate(_unit_counts(workspace, digests)) if done is None]
     with tqdm(total=len(plan), initial=len(plan) - _rows_of(bounds, pending), desc="tiles", unit="tile") as bar:
@@ -183,19 +183,21 @@ def _run(
         return None  # the rank that ends last goes on
     decisions = decide(workspace, inputs.recipe, units=len(digests), levels=_levels_of_groups(plan))
     shards = _shard_plans(workspace, inputs.recipe, decisions, counts)
-    if not _write_rows(RowPass(workspace, inputs.recipe, tuple(shards)), engine):
+    if not _write_rows(RowPass(workspace, inputs.recipe, tuple(shards), inputs.modality_notes), engine):
         return None
     with lock(workspace.work / "finish.lock") as held:
         return finish(workspace, inputs, decisions, shards, units=counts, said=said) if held else None
 
 
 def _plan(inputs: Inputs, limit: int | None) -> Plan:
-    plan = plan_tiles(inputs.mosaic, inputs.recipe.tiles, area=inputs.area)
+    plan = plan_tiles(inputs.imagery, inputs.recipe.tiles, area=inputs.area)
     if not len(plan):
         where = "no scene touches the region" if inputs.area is not None else "no scene supports any of them"
         raise RegionError(
             f"nothing to build: at levels {list(inputs.recipe.tiles.levels)} {where}; native resolutions are "
-            + ", ".join(sorted({f"{scene.native_gsd_m:.3g} m" for scene in inputs.mosaic.scenes})[:8])
+            + ", ".join(
+                sorted({f"{item.scene.native_gsd_m:.3g} m" for item in inputs.items if item.scene is not None})[:8]
+            )
             + ". Widen the region, add coarser levels, or say oversample = true"
         )
     if limit is not None and inputs.recipe.tiles.levels_paired:
@@ -274,9 +276,10 @@ def _finished(workspace: Workspace, inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _forget_failed(workspace: Workspace) -> None:
-    """Make the units that hold unreadable tiles pending again."""
+    """Make the units that hold tiles which could not be read or reached pending again."""
     for done in sorted((workspace.work / "tiles").glob("*.done.json")):
-        if (read_json(done) or {}).get("failed", {}).get("unreadable"):
+        failed = (read_json(done) or {}).get("failed", {})
+        if failed.keys() & {"unreadable", "unreachable"}:
             workspace.manifest.unlink(missing_ok=True)  # from here on the dataset is unfinished
             done.unlink()
 

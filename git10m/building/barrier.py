@@ -13,23 +13,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from git10m.building.workspace import Workspace
-from git10m.curation.duplicates import later_copies
-from git10m.curation.splits import SPLITS, split_codes
+from git10m.curation.duplicates import later_copies, placeholders
+from git10m.curation.splits import SPLITS, split_codes, unplaced_split
 from git10m.grid import IntArray, quadkey_number
 from git10m.recipe import Recipe
 
 __all__ = ["DROP_REASONS", "Decisions", "decide"]
 
-DROP_REASONS = ("", "exact_duplicate", "unpaired")
+DROP_REASONS = ("", "exact_duplicate", "unpaired", "placeholder")
 """Why the barrier drops a row; position 0 is a row that is kept."""
 
 _DIGEST_BYTES = 16
 """Of SHA-256; two of 10**7 images agree by chance with a probability of 10**-25."""
-_COLUMNS = ("level", "x", "y", "acquired_at", "source_id", "sha256", "group")
+_COLUMNS = ("level", "x", "y", "acquired_at", "source_id", "sha256", "group", "split")
+_SERVED_KINDS = frozenset({"xyz", "wmts", "archive"})
+"""Kinds whose tiles come ready-made, among them pictures that say that there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ class Decisions:
         unit: Unit that holds the row.
         position: Row within the unit.
         level: Level.
-        x: Column.
-        y: Row of the grid.
+        x: Column; −1 where the place is unknown.
+        y: Row of the grid; −1 where the place is unknown.
         drop: Position in `DROP_REASONS`.
         copy_of: For a duplicate, the position here of the row that stays; else −1.
         split: Position in `SPLITS`.
@@ -66,8 +69,11 @@ class Decisions:
                 found[f"{name}-{i:05d}-of-{count:05d}"] = kept[i * shard_rows : (i + 1) * shard_rows]
         return found
 
-    def bounds(self, rows: npt.NDArray[np.int64]) -> tuple[float, float, float, float]:
-        """Return (west, south, east, north) in degrees around some rows."""
+    def bounds(self, rows: npt.NDArray[np.int64]) -> tuple[float, float, float, float] | None:
+        """Return (west, south, east, north) in degrees around some rows; None where none of them has a place."""
+        rows = rows[self.x[rows] >= 0]
+        if not len(rows):
+            return None
         side = np.exp2(self.level[rows])
         west, east = 360.0 * self.x[rows] / side - 180.0, 360.0 * (self.x[rows] + 1) / side - 180.0
         north, south = (
@@ -89,16 +95,18 @@ def decide(workspace: Workspace, recipe: Recipe, *, units: int, levels: Mapping[
         units: How many units.
         levels: Planned levels of each group, rising.
     """
-    columns = _columns(workspace, units, source_ids=sorted(source.id for source in recipe.source))
-    order = np.lexsort(
-        (columns["source"], columns["acquired"], quadkey_number(columns["x"], columns["y"]), columns["level"])
-    )
+    source_ids = sorted(source.id for source in recipe.source)
+    columns = _columns(workspace, units, source_ids=source_ids)
+    placed = columns["x"] >= 0
+    address = np.where(placed, quadkey_number(np.maximum(columns["x"], 0), np.maximum(columns["y"], 0)), -1)
+    order = np.lexsort((columns["source"], columns["acquired"], address, columns["level"]))
     columns = {name: values[order] for name, values in columns.items()}
     rows = len(order)
     drop = np.zeros(rows, dtype=np.int8)
     copy_of = np.full(rows, -1, dtype=np.int64)
+    drop[_placeholders(columns, recipe, source_ids)] = DROP_REASONS.index("placeholder")
     if recipe.tiles.levels_paired:
-        drop[~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
+        drop[(drop == 0) & ~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
     if recipe.curation.drop_exact_duplicates and rows:
         # Only among rows that can stay: a tile must not yield to a copy that goes for want of its family.
         staying = np.flatnonzero(drop == 0)
@@ -116,21 +124,46 @@ def decide(workspace: Workspace, recipe: Recipe, *, units: int, levels: Mapping[
         y=columns["y"],
         drop=drop,
         copy_of=copy_of,
-        split=split_codes(
-            columns["level"], columns["x"], columns["y"], cell_level=recipe.cell_level, splits=recipe.splits
-        ),
+        split=_splits(columns, recipe),
     )
+
+
+def _placeholders(
+    columns: dict[str, npt.NDArray[Any]], recipe: Recipe, source_ids: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """Return the positions of ready-made tiles that stand for missing imagery."""
+    kinds = {source.id: source.kind for source in recipe.source}
+    served = [number for number, name in enumerate(source_ids) if kinds[name] in _SERVED_KINDS]
+    rows = np.flatnonzero(np.isin(columns["source"], served) & (columns["x"] >= 0))
+    found = placeholders(*(columns[name][rows] for name in ("sha256", "level", "x", "y", "source")))
+    return rows[found]
+
+
+def _splits(columns: dict[str, npt.NDArray[Any]], recipe: Recipe) -> npt.NDArray[np.int8]:
+    """Return the split of every row: as its set says, by its cell, or where it has no place by its bytes."""
+    split = columns["given_split"].astype(np.int8)
+    placed = np.flatnonzero((split < 0) & (columns["x"] >= 0))
+    level, x, y = (columns[name][placed] for name in ("level", "x", "y"))
+    # The tiles of a list may be coarser than any level that the recipe names.
+    cell_level = min(recipe.cell_level, int(level.min(initial=recipe.cell_level)))
+    split[placed] = split_codes(level, x, y, cell_level=cell_level, splits=recipe.splits)
+    for row in np.flatnonzero(split < 0).tolist():
+        split[row] = SPLITS.index(unplaced_split(bytes(columns["sha256"][row]), recipe.splits))
+    return split
 
 
 def _columns(workspace: Workspace, units: int, *, source_ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """Read the decisive columns of every unit as arrays."""
     parts: dict[str, list[npt.NDArray[Any]]] = {
-        name: [] for name in ("level", "x", "y", "group", "acquired", "source", "sha256", "unit", "position")
+        name: []
+        for name in ("level", "x", "y", "group", "acquired", "source", "sha256", "given_split", "unit", "position")
     }
     for unit in range(units):
         table = pq.read_table(workspace.unit(unit, "rows.parquet"), columns=list(_COLUMNS))
         for name in ("level", "x", "y", "group"):
-            parts[name].append(table[name].to_numpy().astype(np.int64))
+            parts[name].append(pc.fill_null(table[name], -1).to_numpy().astype(np.int64))
+        given = pc.index_in(table["split"], value_set=pa.array(SPLITS))
+        parts["given_split"].append(pc.fill_null(given, -1).to_numpy().astype(np.int64))
         # Undated rows come before dated ones.
         acquired = pc.fill_null(table["acquired_at"].cast("int64"), np.iinfo(np.int64).min)
         parts["acquired"].append(acquired.to_numpy())
@@ -152,6 +185,7 @@ def _paired(
     A group with a single level has no pairs.
     """
     whole = kept.copy()
+    whole[columns["x"] < 0] = False
     for group, levels in planned.items():
         members = np.flatnonzero(columns["group"] == group)
         if len(levels) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def write_rejected(workspace: Workspace, inputs: Inputs, decisions: Decisions, *
             later = dropped[starts[unit] : starts[unit + 1]]
             barrier = records.table(_barrier_rejections(workspace, inputs, decisions, unit, later), record=Rejection)
             both = pa.concat_tables([first_pass, barrier])
-            keys = [("level", "ascending"), ("Google_location", "ascending"), ("acquired_at", "ascending")]
+            keys = [(name, "ascending") for name in ("level", "Google_location", "acquired_at", "item")]
             writer.write(both.take(pc.sort_indices(both, sort_keys=keys)))
 
 
@@ -91,12 +92,14 @@ def _barrier_rejections(
     if not len(rows):
         return
     table = pq.read_table(
-        workspace.unit(unit, "rows.parquet"), columns=["image", "source_id", "valid_fraction", "group"]
+        workspace.unit(unit, "rows.parquet"), columns=["image", "img_name", "source_id", "valid_fraction", "group"]
     )
     for row in rows.tolist():
         found = {name: table[name][int(decisions.position[row])].as_py() for name in table.column_names}
-        group = inputs.mosaic.groups[found["group"]]
-        tile = Tile(int(decisions.level[row]), int(decisions.x[row]), int(decisions.y[row]))
+        group = inputs.imagery.groups[found["group"]]
+        level, x, y = (int(values[row]) for values in (decisions.level, decisions.x, decisions.y))
+        tile = Tile(level, x, y) if x >= 0 else None
+        listed = inputs.imagery.entries(found["group"]) is not None
         pixels = _decoded(found["image"]["bytes"])
         yield rejection(
             Request(tile, found["group"]),
@@ -107,16 +110,19 @@ def _barrier_rejections(
             layer=group.layer,
             acquired_at=group.acquired_at,
             valid_fraction=found["valid_fraction"],
-            thumbnail={"bytes": thumbnail(pixels), "path": f"{tile.name}.jpg"},
+            thumbnail={"bytes": thumbnail(pixels), "path": f"{Path(found['img_name']).stem}.jpg"},
+            item=found["img_name"] if listed else None,
         )
 
 
 def _why(decisions: Decisions, row: int) -> str:
     original = int(decisions.copy_of[row])
+    if DROP_REASONS[int(decisions.drop[row])] == "placeholder":
+        return "the same bytes come at distant places: they stand for missing imagery"
     if original < 0:
         return "its parent or one of its children is missing"
     level, x, y = (int(values[original]) for values in (decisions.level, decisions.x, decisions.y))
-    return f"the same bytes as tile {level}_{x}_{y}"
+    return f"the same bytes as tile {level}_{x}_{y}" if x >= 0 else "the same bytes as an earlier image"
 
 
 def _decoded(encoded: bytes) -> npt.NDArray[np.uint8]:
@@ -157,6 +163,7 @@ def _manifest(
         "counts": _counts(index, decisions, units),
         "files": files,
         "items": [_item_note(item) for item in inputs.items],
+        "modalities": inputs.modality_notes,
         "licences": _mentioned(index, "licence"),
         "attributions": _mentioned(index, "attribution"),
         "versions": versions(),
@@ -212,8 +219,8 @@ def _item_note(item: Item) -> dict[str, Any]:
             "scale": [list(pair) for pair in scene.scale] if scene.scale else None,
             "acquired_at": scene.moment.at.isoformat() if scene.moment else None,
             "acquired_precision": scene.moment.precision if scene.moment else None,
-            "licence": scene.source.licence,
-            "attribution": scene.source.attribution,
+            "licence": scene.licence,
+            "attribution": scene.attribution,
             "synthetic": scene.synthetic,
         }
     return note

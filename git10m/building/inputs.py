@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,39 @@ import shapely
 from pyproj.exceptions import ProjError
 
 import git10m
+from git10m.building.workspace import Workspace
 from git10m.captions.facts import FactFinder
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
-from git10m.catalog import fill_from_catalog
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
-from git10m.recipe import Recipe, Source
+from git10m.recipe import (
+    ArchiveSource,
+    Modality,
+    Origin,
+    PairsSource,
+    RasterSource,
+    Recipe,
+    SceneSource,
+    StacSource,
+    TileServerSource,
+    WebListSource,
+    is_address,
+)
 from git10m.region import area_of
+from git10m.sources import Imagery, without_folders
+from git10m.sources.archive import open_archive
+from git10m.sources.collection import Collection
 from git10m.sources.files import SceneFiles, expand, find_scenes
+from git10m.sources.modalities import ModalityReader, modality_source, open_modality
 from git10m.sources.mosaic import Mosaic, group_scenes
+from git10m.sources.pairs import open_pairs
 from git10m.sources.raster import Scene, describe
+from git10m.sources.remote import content_digest
+from git10m.sources.stac import stac_scenes
+from git10m.sources.tile_server import open_tile_server
+from git10m.sources.weblist import open_weblist
 
-__all__ = ["Inputs", "Item", "gather", "versions", "without_folders"]
-
-_WHOLE_BYTES = 16 * 2**20
-_SAMPLES, _SAMPLE_BYTES = 16, 2**16
+__all__ = ["Inputs", "Item", "gather", "versions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +61,7 @@ class Item:
     Attributes:
         source_id: Source of the recipe.
         name: Name of the scene.
-        files: What it was found as.
+        digest: Of its content.
         scene: Its description; None where it cannot be used.
         error: Why not.
         refused: The fault is the recipe's (colours not told), not the file's.
@@ -51,7 +69,7 @@ class Item:
 
     source_id: str
     name: str
-    files: tuple[Path, ...]
+    digest: str
     scene: Scene | None
     error: str | None = None
     refused: bool = False
@@ -62,16 +80,18 @@ class Inputs:
     """All that a build starts from.
 
     Attributes:
-        recipe: With absolute paths and catalog entries filled in.
+        recipe: With absolute paths.
         items: Every scene that was found, readable or not.
-        mosaic: The readable ones, in groups.
+        imagery: All that can be read, in groups.
+        modalities: Further images of every tile.
         area: Area of interest in degrees, or None.
         identity: What the fingerprint is made of, as JSON.
     """
 
     recipe: Recipe
     items: tuple[Item, ...]
-    mosaic: Mosaic
+    imagery: Collection
+    modalities: tuple[ModalityReader, ...]
     area: Any
     identity: Mapping[str, Any]
 
@@ -82,20 +102,24 @@ class Inputs:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def scene_digests(self) -> tuple[str, ...]:
-        """Digest of the content of each scene of the mosaic."""
-        scenes = self.identity["scenes"]
-        usable = (item for item in self.items if item.scene is not None)
-        return tuple("/".join(scenes[f"{item.source_id}/{item.name}"]) for item in usable)
+    def modalities_digest(self) -> str:
+        """SHA-256 of what the further images depend on."""
+        contents = [(reader.modality.name, reader.mosaic.identity) for reader in self.modalities]
+        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def modality_notes(self) -> dict[str, Any]:
+        """What files note of each further image, by name."""
+        return {reader.modality.name: dict(reader.note) for reader in self.modalities}
 
 
-def gather(recipe: Recipe, *, root: Path, scenes: Path, limit: int | None = None) -> Inputs:
-    """Write computed scenes, find and describe all scenes, and take their fingerprint.
+def gather(recipe: Recipe, *, root: Path, workspace: Workspace, limit: int | None = None) -> Inputs:
+    """Write computed scenes, find and describe all imagery, and take its fingerprint.
 
     Args:
         recipe: As loaded.
         root: Folder that relative paths start from.
-        scenes: Where computed scenes go.
+        workspace: Where computed scenes, answers of catalogs and fetched tiles go.
         limit: Most tiles of the build; part of its identity.
 
     Raises:
@@ -103,24 +127,103 @@ def gather(recipe: Recipe, *, root: Path, scenes: Path, limit: int | None = None
         BuildError: If no scene can be read, or one cannot and the recipe says ``on_error = "stop"``.
     """
     if recipe.synthetic is not None:
-        _write_scenes(recipe, scenes)
-    located = recipe.located(root, scenes=scenes)
-    located = located.model_copy(update={"source": tuple(fill_from_catalog(source) for source in located.source)})
+        _write_scenes(recipe, workspace.scenes)
+    located = recipe.located(root, scenes=workspace.scenes)
     if located.captions.land_cover is not None or located.captions.areas:
         FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
-    items = tuple(_describe_all(located))
-    usable = tuple(item.scene for item in items if item.scene is not None)
-    if not usable:
-        _nothing_usable(items)
-    mosaic = Mosaic(
-        scenes=usable,
-        groups=tuple(group_scenes(usable, source_order=[source.id for source in located.source])),
-        tile_size=located.tiles.size,
-        oversample=located.tiles.oversample,
-        fill=located.image.fill,
-    )
     area = area_of(located.region) if located.region is not None else None
-    return Inputs(located, items, mosaic, area, _identity(located, items, area, limit))
+    finder = _Finder(located, area, workspace.sources)
+    items = tuple(item for source in located.source for item in finder.items(source))
+    usable = [item for item in items if item.scene is not None]
+    if items and not usable:
+        _nothing_usable(items)
+    mosaic = _mosaic(located, usable)
+    others = [part for source in located.source if (part := finder.part(source)) is not None]
+    if not mosaic.groups and not others:
+        raise RecipeError("no scene is left: exclude leaves out every file that path finds")
+    imagery = Collection((*([mosaic] if mosaic.groups else []), *others))
+    paired = [finder.modality(modality, imagery) for modality in located.modality]
+    items += tuple(item for _, found in paired for item in found)
+    identity = _identity(located, items, imagery, area, limit)
+    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), area, identity)
+
+
+def _mosaic(recipe: Recipe, items: Sequence[Item]) -> Mosaic:
+    giving = [item for item in items if item.scene is not None and item.scene.source.rows]
+    scenes = tuple(item.scene for item in giving if item.scene is not None)
+    return Mosaic(
+        scenes=scenes,
+        groups=tuple(group_scenes(scenes, source_order=[source.id for source in recipe.source])),
+        tile_size=recipe.tiles.size,
+        oversample=recipe.tiles.oversample,
+        fill=recipe.image.fill,
+        digests=tuple(item.digest for item in giving),
+    )
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """Finds the imagery of each source of a recipe.
+
+    Attributes:
+        recipe: With absolute paths.
+        area: Area of interest in degrees, or None.
+        store: Folder where answers of catalogs and fetched tiles are kept.
+    """
+
+    recipe: Recipe
+    area: Any
+    store: Path
+
+    def items(self, source: Origin) -> Iterator[Item]:
+        """Yield the scenes of a source that has scenes."""
+        stop = self.recipe.on_error == "stop"
+        if isinstance(source, RasterSource):
+            for files in find_scenes(source):
+                yield _describe_one(source, files, stop=stop)
+        elif isinstance(source, StacSource):
+            for found in stac_scenes(source, area=self.area, store=self._folder(source)):
+                if found.error is not None and stop:
+                    raise BuildError(f"{found.error} (the recipe says on_error = 'stop')")
+                yield Item(source.id, found.name, found.digest, found.scene, found.error)
+
+    def part(self, source: Origin) -> Imagery | None:
+        """Open a source that has no scenes; None for one that has."""
+        tiles, fill = self.recipe.tiles, self.recipe.image.fill
+        if isinstance(source, TileServerSource):
+            return open_tile_server(source, tiles=tiles, store=self._folder(source), fill=fill)
+        if isinstance(source, ArchiveSource):
+            return open_archive(source, tiles=tiles, fill=fill)
+        if isinstance(source, WebListSource):
+            return open_weblist(source, store=self._folder(source))
+        if isinstance(source, PairsSource):
+            return open_pairs(source)
+        return None
+
+    def modality(self, modality: Modality, imagery: Collection) -> tuple[ModalityReader, list[Item]]:
+        """Describe a source once more as a modality reads it."""
+        source = next(source for source in self.recipe.source if source.id == modality.source)
+        assert isinstance(source, SceneSource)
+        found = [
+            replace(item, name=f"{item.name} as {modality.name}")
+            for item in self.items(modality_source(source, modality))
+        ]
+        usable = [item for item in found if item.scene is not None]
+        if not usable:
+            _nothing_usable(tuple(found))
+        reader = open_modality(
+            modality,
+            [item.scene for item in usable if item.scene is not None],
+            digests=[item.digest for item in usable],
+            groups=imagery.groups,
+            tile_size=self.recipe.tiles.size,
+        )
+        return reader, found
+
+    def _folder(self, source: Origin) -> Path:
+        folder = self.store / source.id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
 
 def versions() -> dict[str, str]:
@@ -154,15 +257,10 @@ def _write_scenes(recipe: Recipe, folder: Path) -> None:
         done.write_text(wanted, encoding="utf-8")
 
 
-def _describe_all(recipe: Recipe) -> Iterator[Item]:
-    for source in recipe.source:
-        for files in find_scenes(source):
-            yield _describe_one(source, files, stop=recipe.on_error == "stop")
-
-
-def _describe_one(source: Source, files: SceneFiles, *, stop: bool) -> Item:
+def _describe_one(source: RasterSource, files: SceneFiles, *, stop: bool) -> Item:
     try:
-        return Item(source.id, files.name, files.files, describe(source, files))
+        scene = describe(source, files)
+        return Item(source.id, files.name, _digest_of(_contents(files.files)), scene)
     except SourceError as error:
         refused, message = isinstance(error, BandsUnknownError), without_folders(str(error), files.files)
     except ProjError as error:
@@ -176,37 +274,32 @@ def _describe_one(source: Source, files: SceneFiles, *, stop: bool) -> Item:
     if stop:
         kind = RecipeError if refused else BuildError
         raise kind(f"{message} (the recipe says on_error = 'stop')")
-    return Item(source.id, files.name, files.files, None, message, refused)
-
-
-def without_folders(message: str, files: Iterable[Path]) -> str:
-    """Cut this machine's folders out of a message about files, so that it reads the same on any."""
-    for folder in {str(file.parent) for file in files}:
-        message = message.replace(f"{folder}/", "")
-    return message
+    return Item(source.id, files.name, _digest_of(files.files), None, message, refused)
 
 
 def _nothing_usable(items: tuple[Item, ...]) -> None:
-    if not items:
-        raise RecipeError("no scene is left: exclude leaves out every file that path finds")
     reasons = "\n".join(f"  {item.error}" for item in items[:10])
     more = f"\n  … and {len(items) - 10} more" if len(items) > 10 else ""
     kind = RecipeError if any(item.refused for item in items) else BuildError
     raise kind(f"none of {len(items)} scenes can be used:\n{reasons}{more}")
 
 
-def _identity(recipe: Recipe, items: tuple[Item, ...], area: Any, limit: int | None) -> dict[str, Any]:
+def _identity(
+    recipe: Recipe, items: tuple[Item, ...], imagery: Collection, area: Any, limit: int | None
+) -> dict[str, Any]:
     # What to do about a fault is no part of what is built, so it may be changed after one.
     said = {name: value for name, value in recipe.canonical().items() if name != "on_error"}
     layers = {
-        f"{number}/{name}": _digest(file)
+        f"{number}/{name}": content_digest(file)
         for number, layer in enumerate((recipe.captions.land_cover, *recipe.captions.areas))
         if layer is not None
         for name, file in expand(layer.path)
     }
+    scenes = {f"{item.source_id}/{item.name}": item.digest for item in items}
     return {
         "recipe": said,
-        "scenes": {f"{item.source_id}/{item.name}": [_digest(file) for file in _contents(item)] for item in items},
+        "scenes": scenes,
+        "sources": {name: value for name, value in imagery.identity.items() if name not in scenes},
         "layers": layers,
         "area": hashlib.sha256(shapely.to_wkb(area)).hexdigest() if area is not None else None,
         "limit": limit,
@@ -214,34 +307,18 @@ def _identity(recipe: Recipe, items: tuple[Item, ...], area: Any, limit: int | N
     }
 
 
-def _contents(item: Item) -> list[Path]:
+def _contents(files: Sequence[str]) -> list[str]:
     """List the files that a scene's pixels come from: masks and overviews beside them, and what a VRT refers to."""
-    if item.scene is None:
-        return list(item.files)
     found: dict[str, None] = {}
-    for file in item.files:
+    for file in files:
+        if is_address(file):
+            found[file] = None  # its parts cannot be listed without asking for each
+            continue
         with rasterio.open(file) as dataset:
-            found.update(dict.fromkeys(dataset.files or [str(file)]))
+            found.update(dict.fromkeys(dataset.files or [file]))
     # Other programs leave statistics there whenever they look at a file.
-    return [Path(name) for name in found if not name.endswith(".aux.xml")]
+    return [name for name in found if not name.endswith(".aux.xml")]
 
 
-def _digest(path: Path) -> str:
-    """Return a digest of a file's content: all of it up to 16 MiB, else its size and 16 samples of 64 KiB.
-
-    Sampling keeps the start of a build over terabytes short; a file that is edited in place without a change of
-    size can escape it.
-    """
-    try:
-        size = path.stat().st_size
-        digest = hashlib.sha256(str(size).encode())
-        with path.open("rb") as file:
-            if size <= _WHOLE_BYTES:
-                digest.update(file.read())
-            else:
-                for i in range(_SAMPLES):
-                    file.seek((size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
-                    digest.update(file.read(_SAMPLE_BYTES))
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
-    return digest.hexdigest()
+def _digest_of(files: Sequence[str]) -> str:
+    return "/".join(content_digest(file) for file in files)

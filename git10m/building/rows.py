@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from git10m.shards import ShardWriter, file_sha256
 
 __all__ = ["RowPass", "ShardPlan"]
 
+_CHUNK_ROWS = 1000
+
 Bounds = tuple[float, float, float, float]
 
 
@@ -31,13 +34,13 @@ class ShardPlan:
 
     Attributes:
         name: File name without its ending, e.g. ``"train-00000-of-00012"``.
-        bounds: (west, south, east, north) in degrees around its rows.
+        bounds: (west, south, east, north) in degrees around its rows; None where none has a place.
         digest: Of the rows of the first pass that it is made of; a shard that was made of others is made again.
         rows: How many.
     """
 
     name: str
-    bounds: Bounds
+    bounds: Bounds | None
     digest: str
     rows: int
 
@@ -50,11 +53,13 @@ class RowPass:
         workspace: Where files go.
         recipe: With absolute paths.
         shards: All final shards.
+        modalities: Notes on the further images of every row.
     """
 
     workspace: Workspace
     recipe: Recipe
     shards: tuple[ShardPlan, ...]
+    modalities: Mapping[str, Any]
 
     def __call__(self, number: int) -> dict[str, Any]:
         """Write the shard's parquet file, then its file of counts, which means done."""
@@ -63,7 +68,7 @@ class RowPass:
         shard = self.shards[number]
         path = self.workspace.data / f"{shard.name}.parquet"
         where = np.load(self.workspace.shard(shard.name, "rows.npy"))
-        schema = records.schema(bounds=shard.bounds)
+        schema = records.schema(bounds=shard.bounds, modalities=self.modalities)
         with ShardWriter(path, schema=schema, row_group_rows=self.recipe.output.row_group_rows) as writer:
             for table in self._tables(where):
                 writer.write(self._captioned(table, split=shard.name.split("-")[0]).cast(schema))
@@ -86,49 +91,67 @@ class RowPass:
         return done if path.stat().st_size == done["bytes"] else None
 
     def _tables(self, where: npt.NDArray[np.int32]) -> Iterator[pa.Table]:
-        """Yield the rows (unit, position) of the first pass, unit by unit, in the order asked."""
-        starts = np.flatnonzero(np.diff(where[:, 0], prepend=-1))
-        for part in np.split(where, starts[1:]):
-            table = pq.read_table(self.workspace.unit(int(part[0, 0]), "rows.parquet"))
-            yield table.drop_columns(["group"]).take(pa.array(part[:, 1]))
+        """Yield the rows (unit, position) of the first pass in the order asked, a chunk at a time.
+
+        Of each unit only the row groups that a chunk needs are read, once: rows of a list may come from anywhere.
+        """
+        for start in range(0, len(where), _CHUNK_ROWS):
+            chunk = where[start : start + _CHUNK_ROWS]
+            order = np.argsort(chunk[:, 0], kind="stable")
+            units, starts = np.unique(chunk[order, 0], return_index=True)
+            found = [
+                _rows_at(self.workspace.unit(int(unit), "rows.parquet"), positions)
+                for unit, positions in zip(units, np.split(chunk[order, 1], starts[1:]), strict=True)
+            ]
+            back = np.empty(len(chunk), dtype=np.int64)
+            back[order] = np.arange(len(chunk))
+            yield pa.concat_tables(found).drop_columns(["group"]).take(pa.array(back))
 
     def _captioned(self, table: pa.Table, *, split: str) -> pa.Table:
         columns: dict[str, list[Any]] = {"split": [split] * table.num_rows}
-        subjects = [self._subject(row) for row in table.drop_columns(["image", "geometry"]).to_pylist()]
-        facts = self._finder.find(subjects)
-        columns["caption_facts"] = facts
+        images = [field.name for field in table.schema if field.type == records.IMAGE]
+        rows = table.drop_columns([*images, "geometry"]).to_pylist()
+        subjects = {i: self._subject(row) for i, row in enumerate(rows) if row["x"] is not None}
+        found = self._finder.find(list(subjects.values()))
+        facts = dict(zip(subjects, found, strict=True))
+        columns["caption_facts"] = [facts.get(i, row["caption_facts"]) for i, row in enumerate(rows)]
         if self.recipe.captions.writer == "template":
-            names = table["img_name"].to_pylist()
-            texts = [
-                caption(
-                    found,
-                    tile=subject.tile,
-                    tile_size=subject.tile_size,
-                    synthetic=subject.synthetic,
-                    key=name,
-                    captions=self.recipe.captions,
-                )
-                for found, subject, name in zip(facts, subjects, names, strict=True)
-            ]
-            columns["caption"] = texts
-            columns["caption_length"] = [len(text.split()) for text in texts]
-            columns["caption_source"] = ["template"] * table.num_rows
-            columns["caption_version"] = [VERSION] * table.num_rows
+            # What a set says of its images stays; the rest is told from the facts.
+            for i, fact in facts.items():
+                if rows[i]["caption"] is None:
+                    rows[i].update(self._told(fact, subjects[i], key=rows[i]["img_name"]))
+            for name in ("caption", "caption_length", "caption_source", "caption_version"):
+                columns[name] = [row[name] for row in rows]
         for name, values in columns.items():
             at = table.schema.get_field_index(name)
             table = table.set_column(at, table.schema.field(at), pa.array(values, type=table.schema.field(at).type))
         return table
 
+    def _told(self, facts: Mapping[str, Any], subject: Subject, *, key: str) -> dict[str, Any]:
+        text = caption(
+            facts,
+            tile=subject.tile,
+            tile_size=subject.tile_size,
+            synthetic=subject.synthetic,
+            key=key,
+            captions=self.recipe.captions,
+        )
+        return {
+            "caption": text,
+            "caption_length": len(text.split()),
+            "caption_source": "template",
+            "caption_version": VERSION,
+        }
+
     def _subject(self, row: dict[str, Any]) -> Subject:
-        source = self._sources[row["source_id"]]
         # A year or a month is no date: it gives neither a day nor a season.
         exact = row["acquired_precision"] in {"day", "second"}
         return Subject(
             tile=Tile(row["level"], row["x"], row["y"]),
             tile_size=row["width"],
             acquired_at=row["acquired_at"] if exact else None,
-            platform=source.platform,
-            sensor=source.sensor,
+            platform=row["caption_facts"]["platform"],
+            sensor=row["caption_facts"]["sensor"],
             synthetic=row["synthetic"],
         )
 
@@ -136,6 +159,16 @@ class RowPass:
     def _finder(self) -> FactFinder:
         return FactFinder(self.recipe.captions)
 
-    @cached_property
-    def _sources(self) -> dict[str, Any]:
-        return {source.id: source for source in self.recipe.source}
+
+def _rows_at(path: Path, positions: npt.NDArray[np.int32]) -> pa.Table:
+    """Return the rows at some positions of a file."""
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        groups = np.searchsorted(ends, positions, side="right")
+        needed, own = np.unique(groups, return_inverse=True)
+        table = file.read_row_groups(needed.tolist())
+    # Where each needed group begins in what was read, less where it begins in the file.
+    kept = np.asarray(sizes)[needed]
+    shift = (np.cumsum(kept) - kept) - (ends[needed] - kept)
+    return table.take(pa.array(positions + shift[own]))

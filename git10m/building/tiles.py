@@ -5,29 +5,29 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import rasterio
 
 from git10m import records
-from git10m.building.inputs import without_folders
 from git10m.building.workspace import Workspace, write_json
 from git10m.curation.quality import measure
 from git10m.curation.verdicts import judge
 from git10m.errors import BuildError
-from git10m.metadata import rejection, row_of, thumbnail
+from git10m.metadata import SUFFIXES, encode, rejection, row_of, thumbnail
 from git10m.recipe import Recipe
 from git10m.records import Rejection, Row
 from git10m.sampling import Plan
 from git10m.shards import ShardWriter, file_sha256
 from git10m.sources import Failure, Request, Sample
-from git10m.sources.mosaic import BLOCK_TILES, Mosaic
+from git10m.sources.collection import Collection
+from git10m.sources.modalities import ModalityReader, Seen
+from git10m.sources.mosaic import BLOCK_TILES
 
 __all__ = ["TilePass", "unit_digests", "unit_schema"]
 
@@ -43,7 +43,8 @@ class TilePass:
     Attributes:
         workspace: Where files go.
         recipe: With absolute paths.
-        mosaic: Scenes.
+        imagery: All that can be read.
+        modalities: Further images of every tile.
         plan: All tiles.
         bounds: Positions in the plan at which units begin and end.
         digests: Of what goes into each unit; a unit that was made of other scenes is made again.
@@ -51,7 +52,8 @@ class TilePass:
 
     workspace: Workspace
     recipe: Recipe
-    mosaic: Mosaic
+    imagery: Collection
+    modalities: tuple[ModalityReader, ...]
     plan: Plan
     bounds: tuple[int, ...]
     digests: tuple[str, ...]
@@ -61,24 +63,27 @@ class TilePass:
         # Dates of one block alternate in the plan; one after the other, each is warped in one piece.
         requests = sorted(self.plan.requests(self.bounds[unit], self.bounds[unit + 1]), key=_block_of)
         counts: dict[str, Counter[str]] = {"dropped": Counter(), "failed": Counter()}
-        waiting: list[tuple[Row, int]] = []
+        waiting: list[_Kept] = []
         rejected: list[Rejection] = []
+        schema = unit_schema([reader.modality.name for reader in self.modalities])
         # GDAL would keep as much decoded imagery as a twentieth of the machine's memory, in every worker.
         with (
             rasterio.Env(GDAL_CACHEMAX=_DECODED_BYTES),
-            ShardWriter(self.workspace.unit(unit, "rows.parquet"), schema=unit_schema()) as rows,
+            ShardWriter(
+                self.workspace.unit(unit, "rows.parquet"), schema=schema, row_group_rows=_BUFFERED_ROWS
+            ) as rows,
         ):
-            for result in self.mosaic.read(requests):
+            for result in self._read(requests):
                 outcome = self._outcome(result)
-                if isinstance(outcome, Row):
-                    waiting.append((outcome, result.request.group))
+                if isinstance(outcome, _Kept):
+                    waiting.append(outcome)
                 else:
                     rejected.append(outcome)
                     counts[outcome.verdict][outcome.reason] += 1
                 if len(waiting) >= _BUFFERED_ROWS:
-                    rows.write(_table(waiting))
+                    rows.write(_table(waiting, schema))
                     waiting = []
-            rows.write(_table(waiting))
+            rows.write(_table(waiting, schema))
         with ShardWriter(self.workspace.unit(unit, "rejected.parquet"), schema=records.schema(Rejection)) as file:
             file.write(records.table(rejected, record=Rejection))
         done = {
@@ -96,78 +101,123 @@ class TilePass:
         write_json(self.workspace.unit(unit, "done.json"), done)
         return done
 
-    def _outcome(self, result: Sample | Failure) -> Row | Rejection:
-        group = self.mosaic.groups[result.request.group]
-        known: dict[str, Any] = {"layer": group.layer, "acquired_at": group.acquired_at}
+    def _read(self, requests: Sequence[Request]) -> Iterator[Sample | Failure | Rejection]:
+        """Yield what each request gives, with its modalities; a tile that lacks one that it must have is rejected."""
+        results = self.imagery.read(requests)
+        if not self.modalities:
+            yield from results
+            return
+        shown = [reader.read(requests) for reader in self.modalities]
+        for result, *seen in zip(results, *shown, strict=True):
+            yield result if isinstance(result, Failure) else self._joined(result, seen)
+
+    def _joined(self, sample: Sample, seen: Sequence[Seen | str | None]) -> Sample | Rejection:
+        """Add modalities to a sample; where one of them has no data, none of the images shows any."""
+        valid, images = sample.valid, {}
+        for reader, found in zip(self.modalities, seen, strict=True):
+            name, required = reader.modality.name, reader.modality.required
+            if isinstance(found, Seen) and (valid & found.valid).mean() >= self.recipe.tiles.min_valid:
+                valid = valid & found.valid
+                images[name] = found.pixels
+            elif required:
+                why = found if isinstance(found, str) else "there is too little of it, or the image has no place"
+                return self._rejection(sample, "dropped", f"modality_{name}", f"no {name}: {why}")
+        for name, pixels in images.items():
+            images[name] = np.where(valid if pixels.ndim == 2 else valid[..., None], pixels, np.uint8(0))
+        if np.array_equal(valid, sample.valid):
+            return replace(sample, modalities=images)
+        fill = np.array(self.recipe.image.fill, dtype=np.uint8)
+        pixels = np.where(valid[..., None], sample.pixels, fill)
+        return replace(sample, pixels=pixels, valid=valid, encoded=None, modalities=images)
+
+    def _outcome(self, result: Sample | Failure | Rejection) -> _Kept | Rejection:
+        if isinstance(result, Rejection):
+            return result
         if isinstance(result, Failure):
-            detail = without_folders(result.detail, self._files(result.request.group))
-            if self.recipe.on_error == "stop" and result.reason == "unreadable":
-                raise BuildError(f"{detail} (the recipe says on_error = 'stop')")
-            first = self.mosaic.scenes[group.scenes[0]].source.id
-            return rejection(
-                result.request, verdict="failed", reason=result.reason, detail=detail, source_id=first, **known
-            )
+            if self.recipe.on_error == "stop" and result.reason != "no_data":
+                raise BuildError(f"{result.detail} (the recipe says on_error = 'stop')")
+            return self._rejection(result, "failed", result.reason, result.detail)
         measures = measure(result.pixels, result.valid)
         verdict = judge(measures, min_valid=self.recipe.tiles.min_valid, rules=self.recipe.curation.verdicts)
-        if verdict.keep:
-            return row_of(result, measures, layer=group.layer, image=self.recipe.image)
-        return rejection(
-            result.request,
-            verdict="dropped",
-            reason=verdict.reason,
-            detail=verdict.detail,
-            source_id=result.contributions[0].source_id,
-            valid_fraction=measures.valid_fraction,
-            thumbnail={"bytes": thumbnail(result.pixels), "path": f"{result.request.tile.name}.jpg"},
-            **known,
-        )
+        if not verdict.keep:
+            return self._rejection(
+                result, "dropped", verdict.reason, verdict.detail, valid_fraction=measures.valid_fraction
+            )
+        group = self.imagery.groups[result.request.group]
+        row = row_of(result, measures, layer=group.layer, image=self.recipe.image)
+        image = self.recipe.image
+        more = {
+            name: {"bytes": encode(pixels, image), "path": f"{Path(row.img_name).stem}_{name}{SUFFIXES[image.format]}"}
+            for name, pixels in result.modalities.items()
+        }
+        return _Kept(row, result.request.group, more)
 
-    def _files(self, group: int) -> set[Path]:
-        scenes = (self.mosaic.scenes[index] for index in self.mosaic.groups[group].scenes)
-        return {Path(band.path) for scene in scenes for band in scene.bands}
+    def _rejection(self, result: Sample | Failure, verdict: str, reason: str, detail: str, **known: Any) -> Rejection:
+        request = result.request
+        group = self.imagery.groups[request.group]
+        known |= {"layer": group.layer, "acquired_at": group.acquired_at, "source_id": group.source_id}
+        if isinstance(result, Sample):
+            name = request.tile.name if request.tile is not None else str(request.entry)
+            known["source_id"] = result.contributions[0].source_id
+            known["thumbnail"] = {"bytes": thumbnail(result.pixels), "path": f"{name}.jpg"}
+        if request.entry >= 0:
+            given = result.given if isinstance(result, Sample) else None
+            known["item"] = given.name if given is not None else f"entry {request.entry}"
+        return rejection(request, verdict=verdict, reason=reason, detail=detail, **known)
 
 
-def unit_digests(mosaic: Mosaic, plan: Plan, bounds: Sequence[int], *, scene_digests: Sequence[str]) -> tuple[str, ...]:
-    """Return a digest of each unit's tiles and of the scenes around them."""
-    around = np.array([outline.bounds for outline in mosaic.outlines])
-    return tuple(
-        _unit_digest(mosaic, plan, slice(start, stop), around, scene_digests)
-        for start, stop in itertools.pairwise(bounds)
-    )
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A row, its group, and its further images."""
+
+    row: Row
+    group: int
+    images: Mapping[str, Any]
 
 
-def _unit_digest(
-    mosaic: Mosaic, plan: Plan, unit: slice, around: npt.NDArray[np.float64], scene_digests: Sequence[str]
-) -> str:
+def unit_digests(imagery: Collection, plan: Plan, bounds: Sequence[int], *, further: str) -> tuple[str, ...]:
+    """Return a digest of each unit's tiles and of the imagery around them.
+
+    Args:
+        imagery: What is read.
+        plan: All tiles.
+        bounds: Positions at which units begin and end.
+        further: Digest of what goes into every tile beside it.
+    """
+    return tuple(_unit_digest(imagery, plan, slice(start, stop), further) for start, stop in itertools.pairwise(bounds))
+
+
+def _unit_digest(imagery: Collection, plan: Plan, unit: slice, further: str) -> str:
     columns = [np.asarray(values[unit], dtype=np.int64) for values in (plan.level, plan.x, plan.y, plan.group)]
     level, x, y, group = columns
-    west, east = (360.0 * ((x + edge) / np.exp2(level)) - 180.0 for edge in (0, 1))
-    north, south = (
-        np.degrees(np.arctan(np.sinh(np.pi * (1.0 - 2.0 * (y + edge) / np.exp2(level))))) for edge in (0, 1)
-    )
-    digest = hashlib.sha256(np.stack(columns).tobytes())
+    digest = hashlib.sha256(np.stack([*columns, plan.entry[unit]]).tobytes() + further.encode())
+    side = np.exp2(level)
+    west, east = (360.0 * ((x + edge) / side) - 180.0 for edge in (0, 1))
+    north, south = (np.degrees(np.arctan(np.sinh(np.pi * (1.0 - 2.0 * (y + edge) / side)))) for edge in (0, 1))
     for number in np.unique(group).tolist():
-        for scene in mosaic.groups[number].scenes:
-            left, bottom, right, top = around[scene]
-            # Longitudes of an outline may pass ±180°.
-            beside = all(east.max() < left + turn or west.min() > right + turn for turn in (-360.0, 0.0, 360.0))
-            if not (beside or north.max() < bottom or south.min() > top):
-                digest.update(f"{number}/{scene}/{scene_digests[scene]}".encode())
+        own = group == number
+        box = float(west[own].min()), float(south[own].min()), float(east[own].max()), float(north[own].max())
+        digest.update(f"{number}/{imagery.digest(number, int(level[own].max()), box)}".encode())
     return digest.hexdigest()
 
 
-def unit_schema() -> pa.Schema:
-    """Return the schema of a unit's rows: a row's own, and the scene group that the barrier needs."""
-    return records.schema().append(pa.field("group", pa.int32()))
+def unit_schema(modalities: Sequence[str] = ()) -> pa.Schema:
+    """Return the schema of a unit's rows: a row's own, further images, and the group that the barrier needs."""
+    return records.schema(modalities=dict.fromkeys(modalities)).append(pa.field("group", pa.int32()))
 
 
-def _block_of(request: Request) -> tuple[int, int, int, int]:
-    """Return the key that tiles of one block and group share."""
+def _block_of(request: Request) -> tuple[int, int, int, int, int]:
+    """Return the key that tiles of one block and group share; images of a list keep their order."""
     tile = request.tile
-    return tile.level, tile.x // BLOCK_TILES, tile.y // BLOCK_TILES, request.group
+    if tile is None or request.entry >= 0:
+        return 0, 0, 0, request.group, request.entry
+    return tile.level, tile.x // BLOCK_TILES, tile.y // BLOCK_TILES, request.group, -1
 
 
-def _table(waiting: list[tuple[Row, int]]) -> pa.Table:
-    table = records.table(row for row, _ in waiting)
-    groups = pa.array([group for _, group in waiting], type=pa.int32())
-    return table.append_column(pa.field("group", pa.int32()), groups).cast(unit_schema())
+def _table(waiting: Sequence[_Kept], schema: pa.Schema) -> pa.Table:
+    table = records.table(kept.row for kept in waiting)
+    for field in list(schema)[len(table.schema) : -1]:
+        name = field.name.removeprefix(records.modality_column(""))
+        table = table.append_column(field, pa.array([kept.images.get(name) for kept in waiting], type=field.type))
+    groups = pa.array([kept.group for kept in waiting], type=pa.int32())
+    return table.append_column(pa.field("group", pa.int32()), groups).cast(schema)

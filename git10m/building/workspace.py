@@ -42,6 +42,11 @@ class Workspace:
         return self.work / "scenes"
 
     @property
+    def sources(self) -> Path:
+        """Answers of catalogs, and what was fetched, a folder a source."""
+        return self.work / "sources"
+
+    @property
     def manifest(self) -> Path:
         """The note that the build is done."""
         return self.folder / "manifest.json"

@@ -16,7 +16,8 @@ from git10m.captions.layers import read_vector, tidy
 from git10m.errors import RecipeError
 from git10m.grid import MAX_LATITUDE, Tile
 from git10m.sources.files import RASTER_SUFFIXES, expand
-from git10m.sources.raster import Block, footprint, read_classes, turned_boxes
+from git10m.sources.raster import footprint, turned_boxes
+from git10m.sources.reading import Block, read_classes
 
 __all__ = ["MIN_CLASS_SHARE", "MIN_KNOWN_SHARE", "MIN_PART_SHARE", "LandCover", "open_land_cover"]
 
@@ -163,7 +164,7 @@ def _shares(labels: Labels, names: Sequence[str]) -> list[dict[str, Any]] | None
 
 def _files(path: str | tuple[str, ...], *, suffixes: frozenset[str]) -> list[str]:
     """Return the files that files, folders and globs stand for, each once, in the order of the recipe."""
-    found = [str(file) for _, file in expand(path, suffixes=suffixes)]
+    found = [file for _, file in expand(path, suffixes=suffixes)]
     if not found:
         raise RecipeError(
             f"captions.land_cover.path = {path!r} matches no file; expected {', '.join(sorted(suffixes))}"

@@ -10,10 +10,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from git10m.curation.quality import luma
+from git10m.grid import IntArray
 
-__all__ = ["later_copies", "perceptual_hash"]
+__all__ = ["later_copies", "perceptual_hash", "placeholders"]
 
 _SIDE, _KEPT = 32, 8
+_DISTANT_TILES = 8
 
 
 def perceptual_hash(pixels: npt.NDArray[np.uint8]) -> str:
@@ -44,6 +46,33 @@ def later_copies(digests: Sequence[bytes] | npt.NDArray[np.void]) -> npt.NDArray
     _, first, inverse = np.unique(array, return_index=True, return_inverse=True)
     original = first[inverse]
     return np.where(original == np.arange(len(array)), -1, original).astype(np.int64)
+
+
+def placeholders(
+    digests: npt.NDArray[np.void], level: IntArray, x: IntArray, y: IntArray, source: IntArray
+) -> npt.NDArray[np.bool_]:
+    """Tell which served tiles stand for missing imagery: the same bytes at distant places of one source.
+
+    Places are distant that lie more than 8 tiles apart, or on different levels. A true picture never comes twice to
+    the byte; what does is "no data here", or ground without any feature.
+
+    Args:
+        digests: Of the bytes, (N,).
+        level: Levels, (N,).
+        x: Columns.
+        y: Rows.
+        source: Number of the source.
+    """
+    _, group = np.unique(digests, return_inverse=True)
+    _, group = np.unique(group * (int(source.max(initial=0)) + 1) + source, return_inverse=True)
+    count = int(group.max(initial=-1)) + 1
+    spread = np.zeros(count, dtype=np.int64)
+    for values, far in ((level, 1), (x, _DISTANT_TILES + 1), (y, _DISTANT_TILES + 1)):
+        low, high = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+        np.minimum.at(low, group, values)
+        np.maximum.at(high, group, values)
+        spread |= high - low >= far
+    return spread.astype(bool)[group]
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from git10m.grid import IntArray, Tile
 from git10m.recipe import Splits
 
-__all__ = ["SPLITS", "cell_split", "split_codes"]
+__all__ = ["SPLITS", "cell_split", "split_codes", "unplaced_split"]
 
 SPLITS = ("train", "validation", "test")
 """Names of the splits; ``split_codes`` counts them from 0."""
@@ -21,7 +21,11 @@ def cell_split(cell: Tile, splits: Splits) -> str:
 
     More imagery never moves a cell to another split, and two builds with one seed agree.
     """
-    digest = hashlib.blake2b(f"{splits.seed}/{cell.name}".encode(), digest_size=8).digest()
+    return _drawn(f"{splits.seed}/{cell.name}".encode(), splits)
+
+
+def _drawn(key: bytes, splits: Splits) -> str:
+    digest = hashlib.blake2b(key, digest_size=8).digest()
     draw = int.from_bytes(digest, "big") / 2.0**64
     if draw < splits.validation:
         return "validation"
@@ -47,3 +51,8 @@ def split_codes(
         SPLITS.index(cell_split(Tile(cell_level, int(cell >> 32), int(cell & 0xFFFFFFFF)), splits)) for cell in cells
     ]
     return np.array(codes, dtype=np.int8)[inverse] if len(cells) else np.empty(0, dtype=np.int8)
+
+
+def unplaced_split(digest: bytes, splits: Splits) -> str:
+    """Return the split of an image without a place, from the digest of its bytes and the seed: copies stay together."""
+    return _drawn(f"{splits.seed}/".encode() + digest, splits)

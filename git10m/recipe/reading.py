@@ -11,8 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from git10m.catalog import fill_from_catalog
 from git10m.errors import RecipeError
-from git10m.recipe.tables import Recipe, Table
+from git10m.recipe.sources import KINDS
+from git10m.recipe.tables import Recipe
+from git10m.recipe.values import Table
 
 __all__ = ["load_recipe", "parse_recipe", "read_toml"]
 
@@ -62,6 +65,8 @@ def _parsed(text: str, *, name: str) -> dict[str, Any]:
 
 def _checked(raw: Mapping[str, Any], *, name: str, variables: Mapping[str, str]) -> Recipe:
     filled = _substitute(raw, dict(variables), name)
+    if isinstance(filled.get("source"), list):
+        filled["source"] = [fill_from_catalog(each) if isinstance(each, dict) else each for each in filled["source"]]
     try:
         return Recipe.model_validate(filled)
     except ValidationError as error:
@@ -96,14 +101,19 @@ def _explain(error: ValidationError, name: str) -> str:
 
 def _explain_one(found: dict[str, Any]) -> str:
     # Union members appear in a location as names of types ("tuple[int, ...]"); they say nothing to a user.
-    types = {"str", *(model.__name__ for model in Table.__subclasses__())}
-    parts = [str(part) for part in found["loc"] if re.fullmatch(r"\w+", str(part)) and part not in types]
+    types = {"str", *_names_of_tables(Table)}
+    location = [part for i, part in enumerate(found["loc"]) if not _is_kind(found["loc"], i)]
+    parts = [str(part) for part in location if re.fullmatch(r"\w+", str(part)) and part not in types]
     where = ".".join(parts) or "recipe"
     if found["type"] == "extra_forbidden":
         known = _known_keys(found["loc"][:-1])
         near = difflib.get_close_matches(parts[-1], known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return f"unknown key {where!r}; {hint}"
+    if found["type"] == "union_tag_invalid":
+        near = difflib.get_close_matches(found["ctx"]["tag"], KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(KINDS)}"
+        return f"{where}.kind = {found['ctx']['tag']!r}: no such kind; {hint}"
     if found["type"] == "missing":
         return f"{where} is missing"
     message = found["msg"].removeprefix("Value error, ")
@@ -117,10 +127,21 @@ def _explain_one(found: dict[str, Any]) -> str:
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
     """Return the keys of the model at a location such as ``("source", 0)``."""
     model: Any = Recipe
-    for part in location:
-        if isinstance(part, str) and part in model.model_fields:
+    for i, part in enumerate(location):
+        if _is_kind(location, i):
+            model = KINDS[part]
+        elif isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
     return list(model.model_fields)
+
+
+def _is_kind(location: tuple[Any, ...], i: int) -> bool:
+    """Tell whether part ``i`` of a location such as ``("source", 0, "stac", "bands")`` is a kind, which is no key."""
+    return i >= 2 and isinstance(location[i - 1], int) and location[i] in KINDS
+
+
+def _names_of_tables(model: type[Table]) -> set[str]:
+    return {model.__name__}.union(*(_names_of_tables(below) for below in model.__subclasses__()))
 
 
 def _model_in(annotation: Any) -> type[Table] | None:

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from git10m.grid import MAX_LEVEL
+from git10m.recipe.areas import Region, Sampling
+from git10m.recipe.sources import Modality, SceneSource, Source
+from git10m.recipe.values import Byte, Fraction, Level, Slug, Table, is_address
 
 __all__ = [
     "Areas",
     "Captions",
     "Curation",
     "ImageFormat",
-    "Interval",
     "LandCover",
     "Output",
-    "Percentiles",
     "Recipe",
-    "Region",
-    "Source",
     "Splits",
     "Synthetic",
-    "Table",
     "Tiles",
     "Verdicts",
 ]
-
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
-Level = Annotated[int, Field(ge=1, le=MAX_LEVEL)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Byte = Annotated[int, Field(ge=0, le=255)]
-Interval = tuple[float, float]
-Resampling = Literal["auto", "nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
-
-
-class Table(BaseModel):
-    """A table of a recipe: knows its keys, and cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Synthetic(Table):
@@ -55,24 +38,6 @@ class Synthetic(Table):
 
     seed: int = Field(default=10, ge=0)
     size_px: int = Field(default=1536, ge=512, le=20_000)
-
-
-class Region(Table):
-    """Area of interest; tiles that do not touch it are not planned.
-
-    Attributes:
-        bbox: (west, south, east, north) in degrees; west > east crosses the antimeridian.
-        file: A vector file (GeoJSON, GeoPackage, …) whose polygons are joined; any CRS that it states.
-    """
-
-    bbox: tuple[float, float, float, float] | None = None
-    file: str | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if (self.bbox is None) == (self.file is None):
-            raise ValueError("say either bbox = [west, south, east, north] or file = 'area.geojson'")
-        return self
 
 
 class Tiles(Table):
@@ -112,120 +77,6 @@ class ImageFormat(Table):
     format: Literal["jpeg", "webp", "png"] = "jpeg"
     quality: int = Field(default=95, ge=1, le=100)
     fill: tuple[Byte, Byte, Byte] = (0, 0, 0)
-
-
-class Percentiles(Table):
-    """A stretch from percentiles of the scene, taken once and stored (never of a tile)."""
-
-    percentiles: Interval = (2.0, 98.0)
-
-    @field_validator("percentiles")
-    @classmethod
-    def _rising(cls, value: Interval) -> Interval:
-        if not 0 <= value[0] < value[1] <= 100:
-            raise ValueError(f"percentiles {list(value)} must rise within 0–100, e.g. [2, 98]")
-        return value
-
-
-class Source(Table):
-    """Imagery of one origin.
-
-    Sources that share a ``layer`` are mosaicked in the order of the recipe: a tile is filled from the first, what
-    the first leaves empty from the next. Each layer gives rows of its own.
-
-    Attributes:
-        id: Name of the source in rows.
-        kind: ``"raster"``: files that GDAL reads.
-        path: File, folder or glob, or several; relative to the recipe's folder.
-        exclude: Globs of file names to leave out.
-        catalog: Entry of ``catalogs/`` whose licence, attribution, platform, sensor, bands and scale are taken
-            where this source says nothing.
-        bands: Three band numbers from 1 (or one, for greyscale imagery), or as many file patterns for imagery that
-            has one file a band: ``["*_B4.TIF", "*_B3.TIF", "*_B2.TIF"]``; what ``*`` stands for must be the same.
-            None: 8-bit RGB as it is, or by the colour interpretation that the file states.
-        scale: Values that become 0 and 255: ``[low, high]``, three such pairs, or ``{percentiles = [2, 98]}``.
-        nodata: Value without data, where the file does not state it.
-        levels: Levels for this source instead of those of ``[tiles]``.
-        layer: Sources of one layer fill each other.
-        dates: ``"separate"``: each acquisition date gives rows of its own. ``"mosaic"``: all dates fill each other,
-            newest first.
-        acquired_at: Date or time of all files (ISO 8601).
-        date_pattern: Regular expression for a file's path; its group (or groups year, month, day) is the date.
-        resampling: ``"auto"``: average when shrinking ≥ 1.5×, else bilinear.
-        overviews: Read from overviews where they are fine enough.
-        licence: SPDX name or sentence.
-        attribution: Credit line that users of the imagery must show.
-        platform: ``"satellite"`` or ``"aerial"``, for captions.
-        sensor: Name of the sensor, for captions.
-    """
-
-    id: Slug
-    kind: Literal["raster"] = "raster"
-    path: str | Annotated[tuple[str, ...], Field(min_length=1)]
-    exclude: tuple[str, ...] = ()
-    catalog: str | None = None
-    bands: tuple[int, ...] | tuple[str, ...] | None = None
-    scale: Interval | tuple[Interval, ...] | Percentiles | None = None
-    nodata: float | None = None
-    levels: Annotated[tuple[Level, ...], Field(min_length=1)] | None = None
-    layer: Slug = "imagery"
-    dates: Literal["separate", "mosaic"] = "separate"
-    acquired_at: datetime | None = None
-    date_pattern: str | None = None
-    resampling: Resampling = "auto"
-    overviews: bool = True
-    licence: str | None = None
-    attribution: str | None = None
-    platform: Literal["satellite", "aerial"] | None = None
-    sensor: str | None = None
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """``path`` as a tuple."""
-        return (self.path,) if isinstance(self.path, str) else self.path
-
-    @field_validator("bands")
-    @classmethod
-    def _three_or_one(cls, bands: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        if bands is not None and len(bands) not in {1, 3}:
-            raise ValueError(f"bands = {list(bands)}: give three for red, green, blue, or one for greyscale")
-        if bands is not None and any(isinstance(band, int) and band < 1 for band in bands):
-            raise ValueError(f"bands = {list(bands)}: band numbers start at 1")
-        return bands
-
-    @field_validator("scale")
-    @classmethod
-    def _rising(cls, scale: Any) -> Any:
-        if scale is None or isinstance(scale, Percentiles):
-            return scale
-        pairs = (scale,) if scale and isinstance(scale[0], float) else scale
-        if len(pairs) not in {1, 3} or not all(low < high for low, high in pairs):
-            raise ValueError(f"scale = {scale}: give [low, high] with low < high, or three such pairs")
-        return scale
-
-    @field_validator("acquired_at", mode="before")
-    @classmethod
-    def _utc(cls, value: Any) -> datetime | None:
-        return None if value is None else _moment(value)
-
-    @field_validator("date_pattern")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"date_pattern {pattern!r} is no regular expression: {error}") from error
-        if not groups:
-            raise ValueError(f"date_pattern {pattern!r} needs a group, e.g. '_(\\d{{8}})\\.tif$'")
-        return pattern
-
-    @model_validator(mode="after")
-    def _one_date(self) -> Self:
-        if self.acquired_at is not None and self.date_pattern is not None:
-            raise ValueError("say either acquired_at or date_pattern")
-        return self
 
 
 class Verdicts(Table):
@@ -356,8 +207,10 @@ class Recipe(Table):
         synthetic: Computed scenes to write first.
         region: Area of interest; None: wherever the sources are.
         tiles: Levels and completeness.
+        sampling: Which tiles of the region are taken.
         image: Encoding.
         source: Imagery, in order of priority.
+        modality: Further images of every tile.
         curation: What is dropped.
         captions: What is said of a tile.
         splits: Train, validation, test.
@@ -371,8 +224,10 @@ class Recipe(Table):
     synthetic: Synthetic | None = None
     region: Region | None = None
     tiles: Tiles = Tiles()
+    sampling: Sampling = Sampling()
     image: ImageFormat = ImageFormat()
     source: tuple[Source, ...]
+    modality: tuple[Modality, ...] = ()
     curation: Curation = Curation()
     captions: Captions = Captions()
     splits: Splits = Splits()
@@ -387,6 +242,8 @@ class Recipe(Table):
             if source.id in seen:
                 raise ValueError(f"two sources are called {source.id!r}; give each an id of its own")
             seen.add(source.id)
+        self._check_layers()
+        self._check_modalities()
         coarsest = min(min(source.levels or self.tiles.levels) for source in self.source)
         if self.splits.cell_level is not None and self.splits.cell_level > coarsest:
             raise ValueError(
@@ -394,6 +251,31 @@ class Recipe(Table):
                 "a tile of that level would lie in several splits"
             )
         return self
+
+    def _check_layers(self) -> None:
+        """Scenes of several sources can fill each other; imagery of other kinds cannot."""
+        shared: dict[str, list[Any]] = {}
+        for source in self.source:
+            shared.setdefault(source.layer, []).append(source)
+        for layer, sources in shared.items():
+            if layer != "imagery" and len(sources) > 1 and not all(isinstance(each, SceneSource) for each in sources):
+                named = ", ".join(f"{each.id!r} ({each.kind})" for each in sources)
+                raise ValueError(f"layer {layer!r}: {named} cannot fill each other; only raster and stac sources can")
+
+    def _check_modalities(self) -> None:
+        scenes = {source.id for source in self.source if isinstance(source, SceneSource)}
+        seen: set[str] = set()
+        for modality in self.modality:
+            if modality.source not in scenes:
+                raise ValueError(
+                    f"modality {modality.name!r}: source = {modality.source!r} is no raster or stac source of the "
+                    f"recipe; there are {', '.join(sorted(scenes)) or 'none'}"
+                )
+            if modality.name in seen:
+                raise ValueError(f"two modalities are called {modality.name!r}; give each a name of its own")
+            seen.add(modality.name)
+        if not any(getattr(source, "rows", True) for source in self.source):
+            raise ValueError("every source says rows = false; at least one must give rows")
 
     def located(self, root: Path, *, scenes: Path) -> Recipe:
         """Return the recipe with absolute paths.
@@ -404,35 +286,38 @@ class Recipe(Table):
         """
 
         def locate(path: Any) -> Any:
+            if path is None:
+                return None
             if isinstance(path, tuple):
                 return tuple(locate(each) for each in path)
             filled = path.replace("${scenes}", str(scenes))
-            return filled if "://" in filled else str(root / filled)
+            return filled if is_address(filled) else str(root / filled)
 
-        def moved(model: Any, name: str = "path") -> Any:
-            return model.model_copy(update={name: locate(getattr(model, name))})
+        def moved(model: Any, *names: str) -> Any:
+            return model.model_copy(update={name: locate(getattr(model, name)) for name in names})
 
         cover = self.captions.land_cover
         captions = self.captions.model_copy(
             update={
-                "land_cover": moved(cover) if cover is not None else None,
-                "areas": tuple(moved(layer) for layer in self.captions.areas),
+                "land_cover": moved(cover, "path") if cover is not None else None,
+                "areas": tuple(moved(layer, "path") for layer in self.captions.areas),
             }
         )
         region = self.region
         return self.model_copy(
             update={
-                "source": tuple(moved(source) for source in self.source),
+                "source": tuple(moved(source, *source.places) for source in self.source),
                 "captions": captions,
-                "region": moved(region, "file") if region is not None and region.file is not None else region,
+                "region": moved(region, "file") if region is not None else region,
             }
         )
 
     def canonical(self) -> dict[str, Any]:
-        """Return all that the recipe says but where files are; equal recipes give equal JSON."""
+        """Return what the recipe asks for, but not where files are, nor how to fetch; equal recipes, equal JSON."""
         said = self.model_dump(mode="json")
-        for source in said["source"]:
-            del source["path"]
+        for source, written in zip(self.source, said["source"], strict=True):
+            for name in (*source.places, *source.manners):
+                del written[name]
         for layer in (said["captions"]["land_cover"], *said["captions"]["areas"]):
             if layer is not None:
                 del layer["path"]
@@ -446,12 +331,3 @@ class Recipe(Table):
         if self.splits.cell_level is not None:
             return self.splits.cell_level
         return min(min(source.levels or self.tiles.levels) for source in self.source)
-
-
-def _moment(value: Any) -> datetime:
-    """Read a TOML date, time or ISO string as a moment in UTC."""
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise ValueError(f"acquired_at = {value!r} is no ISO 8601 date, e.g. 2020-08-31") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from git10m.errors import RecipeError, SourceError
-from git10m.recipe import Source
+from git10m.recipe import Origin, RasterSource, is_address
 from git10m.sources import Moment
+from git10m.sources.remote import list_files, shown
 
 __all__ = ["SceneFiles", "acquisition", "expand", "find_scenes"]
 
@@ -27,23 +28,23 @@ class SceneFiles:
 
     Attributes:
         name: Path below the folder that the recipe names, without a machine's own folders.
-        files: One file, or one a band.
+        files: Paths or addresses: one, or one a band.
         problem: What is missing, where the scene is not whole.
     """
 
     name: str
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
     problem: str | None = None
 
 
-def find_scenes(source: Source) -> list[SceneFiles]:
+def find_scenes(source: RasterSource) -> list[SceneFiles]:
     """List the scenes of a source, sorted by name; no two have the same.
 
     Raises:
         RecipeError: If a path leads to nothing, or all that it leads to is excluded.
     """
     patterns = [band for band in source.bands or () if isinstance(band, str)]
-    scenes: dict[tuple[Path, ...], tuple[SceneFiles, Path]] = {}
+    scenes: dict[tuple[str, ...], tuple[SceneFiles, Path]] = {}
     for path in source.paths:
         found = list(_sibling_scenes(path, patterns)) if patterns else list(_single_scenes(path))
         if not found:
@@ -57,30 +58,38 @@ def find_scenes(source: Source) -> list[SceneFiles]:
     return sorted(_told_apart(list(scenes.values())), key=lambda scene: scene.name)
 
 
-def expand(path: str | tuple[str, ...], *, suffixes: frozenset[str] = RASTER_SUFFIXES) -> list[tuple[str, Path]]:
+def expand(path: str | tuple[str, ...], *, suffixes: frozenset[str] = RASTER_SUFFIXES) -> list[tuple[str, str]]:
     """List (name, file) of a file, folder (taken recursively) or glob; names are relative to what is named.
+
+    An address stands for itself; one of s3 may be a folder (it ends in ``/``) or a glob.
 
     Args:
         path: One or several.
         suffixes: Lower-case endings that are taken from folders.
+
+    Raises:
+        RecipeError: If a server cannot be listed.
+        SourceError: If a bucket cannot be read.
     """
     if isinstance(path, tuple):
         return [found for each in path for found in expand(each, suffixes=suffixes)]
-    if _is_address(path):
-        return [(path.rsplit("/", 1)[-1], Path(path))]
+    if is_address(path):
+        if path.endswith("/"):
+            return [found for found in list_files(path) if Path(found[0]).suffix.lower() in suffixes]
+        return list_files(path) if glob.has_magic(path.partition("?")[0]) else [(shown(path), path)]
     root = Path(path)
     if root.is_file():
-        return [(root.name, root)]
+        return [(root.name, str(root))]
     if root.is_dir():
         files = [file for file in root.rglob("*") if file.suffix.lower() in suffixes and file.is_file()]
     else:
         root = _fixed_part(path)
         matches = (Path(match) for match in glob.glob(path, recursive=True))  # noqa: PTH207 - absolute patterns
         files = [file for file in matches if file.is_file()]
-    return sorted((file.relative_to(root).as_posix(), file) for file in files)
+    return sorted((file.relative_to(root).as_posix(), str(file)) for file in files)
 
 
-def acquisition(source: Source, name: str) -> Moment | None:
+def acquisition(source: Origin, name: str) -> Moment | None:
     """Return when a scene was taken, from the recipe or from the scene's name.
 
     Raises:
@@ -89,7 +98,7 @@ def acquisition(source: Source, name: str) -> Moment | None:
     if source.acquired_at is not None:
         midnight = source.acquired_at.time() == datetime.min.time()
         return Moment(source.acquired_at, "day" if midnight else "second")
-    if source.date_pattern is None:
+    if not isinstance(source, RasterSource) or source.date_pattern is None:
         return None
     found = re.search(source.date_pattern, name)
     if found is None:
@@ -111,7 +120,9 @@ def acquisition(source: Source, name: str) -> Moment | None:
 def _single_scenes(path: str) -> Iterator[tuple[SceneFiles, Path]]:
     """Yield a scene a file, and the folder that its name starts from."""
     for name, file in expand(path):
-        yield SceneFiles(name, (file,)), file.parents[name.count("/")]
+        # Of an address no more than its name is known to be without secrets.
+        folder = Path() if is_address(file) else Path(file).parents[name.count("/")]
+        yield SceneFiles(name, (file,)), folder
 
 
 def _sibling_scenes(path: str, patterns: list[str]) -> Iterator[tuple[SceneFiles, Path]]:
@@ -119,15 +130,24 @@ def _sibling_scenes(path: str, patterns: list[str]) -> Iterator[tuple[SceneFiles
 
     What ``*`` stands for must be the same in each pattern; it tells scenes apart and names them.
     """
+    if is_address(path):
+        yield from _siblings(Path(shown(path)), list_files(path), patterns)
+        return
     folders = [Path(path)] if Path(path).is_dir() else [Path(match) for match in sorted(glob.glob(path))]  # noqa: PTH207
     for folder in (folder for folder in folders if folder.is_dir()):
-        by_band = [_matches(folder, pattern) for pattern in patterns]
-        for key in sorted(set().union(*by_band)):
-            files = tuple(found[key] for found in by_band if key in found)
-            missing = [pattern for pattern, found in zip(patterns, by_band, strict=True) if key not in found]
-            problem = f"no file for bands {missing} beside {files[0].name}" if missing else None
-            name = "/".join([folder.name, *filter(None, key)]) if any(key) else _common_name(folder, files)
-            yield SceneFiles(name, files, problem), folder.parent
+        files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
+        yield from _siblings(folder, [(file.relative_to(folder).as_posix(), str(file)) for file in files], patterns)
+
+
+def _siblings(folder: Path, listed: list[tuple[str, str]], patterns: list[str]) -> Iterator[tuple[SceneFiles, Path]]:
+    """Yield the scenes that the (name, file) of one folder make."""
+    by_band = [_matches(listed, pattern) for pattern in patterns]
+    for key in sorted(set().union(*by_band)):
+        files = tuple(found[key] for found in by_band if key in found)
+        missing = [pattern for pattern, found in zip(patterns, by_band, strict=True) if key not in found]
+        problem = f"no file for bands {missing} beside {shown(files[0])}" if missing else None
+        name = "/".join([folder.name, *filter(None, key)]) if any(key) else _common_name(folder, files)
+        yield SceneFiles(name, files, problem), folder.parent
 
 
 def _told_apart(found: list[tuple[SceneFiles, Path]]) -> list[SceneFiles]:
@@ -145,19 +165,17 @@ def _told_apart(found: list[tuple[SceneFiles, Path]]) -> list[SceneFiles]:
     )
 
 
-def _matches(folder: Path, pattern: str) -> dict[tuple[str, ...], Path]:
+def _matches(listed: list[tuple[str, str]], pattern: str) -> dict[tuple[str, ...], str]:
     regex = re.compile("(.*)".join(re.escape(part) for part in pattern.split("*")))
-    found: dict[tuple[str, ...], Path] = {}
-    for file in sorted(folder.glob(pattern)):
-        match = regex.fullmatch(file.relative_to(folder).as_posix())
-        if match is not None and file.is_file():
-            found[match.groups()] = file
-    return found
+    flat = "**" not in pattern
+    near = (found for found in listed if not flat or found[0].count("/") == pattern.count("/"))
+    matched = ((regex.fullmatch(name), file) for name, file in near)
+    return {match.groups(): file for match, file in matched if match is not None}
 
 
-def _common_name(folder: Path, files: tuple[Path, ...]) -> str:
+def _common_name(folder: Path, files: tuple[str, ...]) -> str:
     """Name a scene by what its files' names share, without the band's own letter."""
-    shared = os.path.commonprefix([file.stem for file in files])  # noqa: RUF071 - characters are what is meant
+    shared = os.path.commonprefix([Path(shown(file)).stem for file in files])  # noqa: RUF071 - characters are what is meant
     return f"{folder.name}/{re.sub(r'[-_. ]*[Bb]?0?$', '', shared)}".rstrip("/")
 
 
@@ -171,7 +189,3 @@ def _fixed_part(pattern: str) -> Path:
     parts = Path(pattern).parts
     first_wild = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return Path(*parts[:first_wild])
-
-
-def _is_address(path: str) -> bool:
-    return path.startswith("/vsi") or "://" in path

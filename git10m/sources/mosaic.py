@@ -6,10 +6,10 @@ scene of its group; what that leaves without data is filled from the next.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -20,30 +20,17 @@ import shapely
 
 from git10m.errors import SourceError
 from git10m.grid import FloatArray, IntArray, gsd_m, tile_centres
-from git10m.sources import Contribution, Failure, Moment, Request, Sample
-from git10m.sources.raster import TURNS, Block, Scene, read_block, supported, turned_boxes
+from git10m.region import tiles_touching
+from git10m.sources import Contribution, Entries, Failure, Group, Request, Sample, credit, without_folders
+from git10m.sources.raster import TURNS, Scene, read_block, supported, turned_boxes
+from git10m.sources.reading import Block
 
-__all__ = ["BLOCK_TILES", "Group", "Mosaic", "group_scenes"]
+__all__ = ["BLOCK_TILES", "Mosaic", "group_scenes"]
 
 BLOCK_TILES = 8
 """Tiles a side of the blocks that are warped at once; blocks are aligned to the grid."""
 _DENSE = 0.4
 """Share of a rectangle that must be asked for to warp it whole rather than tile by tile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Scenes that fill each other.
-
-    Attributes:
-        layer: Layer of the recipe.
-        acquired_at: Earliest time of its scenes where dates are kept apart, else None.
-        scenes: Indices of scenes, in order of priority.
-    """
-
-    layer: str
-    acquired_at: datetime | None
-    scenes: tuple[int, ...]
 
 
 def group_scenes(scenes: Sequence[Scene], *, source_order: Sequence[str]) -> list[Group]:
@@ -62,14 +49,14 @@ def group_scenes(scenes: Sequence[Scene], *, source_order: Sequence[str]) -> lis
 
     def priority(index: int) -> tuple[int, float, str]:
         scene = scenes[index]
-        newest_first = -scene.moment.at.timestamp() if scene.moment is not None else 0.0
-        return rank[scene.source.id], newest_first, scene.name
+        return rank[scene.source.id], scene.rank, scene.name
 
     groups = []
     for (layer, day), found in sorted(members.items(), key=lambda item: (item[0][0], item[0][1] or date.min)):
         moments = [scenes[i].moment for i in found]
         first = min((moment.at for moment in moments if moment is not None), default=None) if day else None
-        groups.append(Group(layer, first, tuple(sorted(found, key=priority))))
+        ordered = sorted(found, key=priority)
+        groups.append(Group(layer, first, scenes[ordered[0]].source.id, tuple(ordered)))
     return groups
 
 
@@ -83,6 +70,7 @@ class Mosaic:
         tile_size: Pixels a side of a tile.
         oversample: Also use scenes at levels finer than they support.
         fill: RGB of pixels without data.
+        digests: Of each scene's content; empty where none is needed.
     """
 
     scenes: tuple[Scene, ...]
@@ -90,6 +78,46 @@ class Mosaic:
     tile_size: int
     oversample: bool
     fill: tuple[int, int, int]
+    digests: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Digest of each scene by the name of its source and its own."""
+        named = zip(self.scenes, self.digests, strict=True)
+        return {f"{scene.source.id}/{scene.name}": digest for scene, digest in named}
+
+    def levels(self, group: int, wanted: Sequence[int]) -> list[int]:
+        """Return the levels that any scene of a group may have, rising."""
+        return sorted({level for i in self.groups[group].scenes for level in self.scenes[i].source.levels or wanted})
+
+    def cover(self, group: int, level: int, area: Any) -> Iterator[tuple[IntArray, IntArray]]:
+        """Yield (columns, rows) of the tiles of a level that scenes of a group touch and support, scene by scene."""
+        for index in self.groups[group].scenes:
+            scene = self.scenes[index]
+            if scene.source.levels is not None and level not in scene.source.levels:
+                continue
+            if not (self.oversample or scene.ever_supported(level, tile_size=self.tile_size)):
+                continue
+            footprint = self.outlines[index]
+            if area is not None:
+                footprint = shapely.union_all([_turned(footprint, turn).intersection(area) for turn in TURNS])
+            for x, y in tiles_touching(footprint, level):
+                if not self.oversample:
+                    lon, lat = tile_centres(level, x, y)
+                    fine = scene.supported(level, lon, lat, tile_size=self.tile_size)
+                    x, y = x[fine], y[fine]  # noqa: PLW2901 - the pieces shrink, nothing else is meant
+                yield x, y
+
+    def entries(self, group: int) -> Entries | None:
+        """Return None: scenes are cut into tiles."""
+        return None
+
+    def digest(self, group: int, level: int, bounds: tuple[float, float, float, float]) -> str:
+        """Return a digest of the scenes around a box in degrees."""
+        around = hashlib.sha256()
+        for index in sorted(self.near(group, bounds)):
+            around.update(f"{index}/{self.digests[index]}".encode())
+        return around.hexdigest()
 
     def read(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure a request, in order; memory holds one block.
@@ -98,7 +126,7 @@ class Mosaic:
         """
         for _, together in groupby(requests, key=_block_of):
             asked = list(together)
-            xs, ys = [r.tile.x for r in asked], [r.tile.y for r in asked]
+            xs, ys = [r.placed.x for r in asked], [r.placed.y for r in asked]
             area = (max(xs) - min(xs) + 1) * (max(ys) - min(ys) + 1)
             for part in [asked] if len(asked) >= _DENSE * area else [[request] for request in asked]:
                 yield from _Canvas(self, part).samples()
@@ -121,8 +149,12 @@ class Mosaic:
         return tuple(shapely.STRtree([self.outlines[i] for i in group.scenes]) for group in self.groups)
 
 
+def _turned(shape: Any, degrees: float) -> Any:
+    return shapely.transform(shape, lambda points: points + np.array([degrees, 0.0]))
+
+
 def _block_of(request: Request) -> tuple[int, int, int, int]:
-    tile = request.tile
+    tile = request.placed
     return request.group, tile.level, tile.x // BLOCK_TILES, tile.y // BLOCK_TILES
 
 
@@ -147,9 +179,9 @@ class _Canvas:
 
     def __init__(self, mosaic: Mosaic, requests: Sequence[Request]) -> None:
         self.mosaic, self.requests = mosaic, requests
-        self.tx = np.array([request.tile.x for request in requests], dtype=np.int64)
-        self.ty = np.array([request.tile.y for request in requests], dtype=np.int64)
-        self.level = requests[0].tile.level
+        self.tx = np.array([request.placed.x for request in requests], dtype=np.int64)
+        self.ty = np.array([request.placed.y for request in requests], dtype=np.int64)
+        self.level = requests[0].placed.level
         self.block = self._block(np.arange(len(requests)))
         self.lon, self.lat = tile_centres(self.level, self.tx, self.ty)
         self.tiles: dict[int, _Filling] = {}
@@ -191,7 +223,8 @@ class _Canvas:
             pixels, valid = read_block(self.mosaic.scenes[index], block)
         except SourceError as error:
             if wanted.size == 1:
-                self.failures[int(wanted[0])] = str(error)
+                files = (band.path for band in self.mosaic.scenes[index].bands)
+                self.failures[int(wanted[0])] = without_folders(str(error), files)
                 return
             for alone in wanted:
                 self._fill(index, np.array([alone]))
@@ -243,10 +276,10 @@ class _Canvas:
             share=share,
             native_gsd_m=float(self.native_gsd_m[index][i]),
             moment=scene.moment,
-            licence=source.licence,
-            attribution=_credit(source.attribution, scene.moment),
-            platform=source.platform,
-            sensor=source.sensor,
+            licence=scene.licence,
+            attribution=credit(scene.attribution, scene.moment),
+            platform=scene.platform,
+            sensor=scene.sensor,
             synthetic=scene.synthetic,
         )
 
@@ -274,10 +307,3 @@ def _interleaved(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     for channel in range(3):
         out[..., channel] = pixels[..., channel]
     return out
-
-
-def _credit(attribution: str | None, moment: Moment | None) -> str | None:
-    """Fill the year of acquisition into a credit line, or leave it out where it is unknown."""
-    if attribution is None:
-        return None
-    return re.sub(r"\s*\{year\}", "" if moment is None else f" {moment.at.year}", attribution).strip()

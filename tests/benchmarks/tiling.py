@@ -31,13 +31,14 @@ from rio_tiler.errors import NoOverviewWarning
 from rio_tiler.io import Reader
 
 from git10m.building.inputs import gather
+from git10m.building.workspace import Workspace
 from git10m.curation.quality import measure
 from git10m.grid import gsd_m
 from git10m.metadata import encode, row_of
 from git10m.recipe import Recipe, parse_recipe
 from git10m.sampling import plan_tiles
 from git10m.sources import Request, Sample
-from git10m.sources.mosaic import Mosaic
+from git10m.sources.collection import Collection
 
 LON, LAT, LEVEL = 14.95, 50.0, 16
 NATIVE_M = float(gsd_m(LEVEL, LAT)) / 0.95
@@ -50,7 +51,7 @@ class Work:
 
     path: Path
     recipe: Recipe
-    mosaic: Mosaic
+    imagery: Collection
     requests: tuple[Request, ...]
 
 
@@ -84,30 +85,30 @@ def recipe_of(path: Path) -> str:
 def prepare(path: Path) -> Work:
     """Plan the raster as a build does, and keep the tiles without a pixel outside it."""
     recipe = parse_recipe(recipe_of(path))
-    inputs = gather(recipe, root=path.parent, scenes=path.parent)
-    plan = plan_tiles(inputs.mosaic, recipe.tiles)
-    results = inputs.mosaic.read(list(plan.requests(0, len(plan))))
+    inputs = gather(recipe, root=path.parent, workspace=Workspace(path.parent / "build"))
+    plan = plan_tiles(inputs.imagery, recipe.tiles)
+    results = inputs.imagery.read(list(plan.requests(0, len(plan))))
     whole = tuple(result.request for result in results if isinstance(result, Sample) and result.valid.all())
-    return Work(path, recipe, inputs.mosaic, whole)
+    return Work(path, recipe, inputs.imagery, whole)
 
 
 def ours_cut_and_encoded(work: Work) -> None:
     """Cut and encode, nothing else: what the loop below does."""
-    for sample in work.mosaic.read(work.requests):
+    for sample in work.imagery.read(work.requests):
         assert isinstance(sample, Sample)
         encode(sample.pixels, work.recipe.image)
 
 
 def ours_whole_pass(work: Work) -> None:
     """Cut, measure, hash, encode and make a row: all that the first pass does but writing it."""
-    for sample in work.mosaic.read(work.requests):
+    for sample in work.imagery.read(work.requests):
         assert isinstance(sample, Sample)
         row_of(sample, measure(sample.pixels, sample.valid), layer="imagery", image=work.recipe.image)
 
 
 def ours_cut(work: Work) -> None:
     """Cut only."""
-    for _ in work.mosaic.read(work.requests):
+    for _ in work.imagery.read(work.requests):
         pass
 
 

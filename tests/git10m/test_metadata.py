@@ -123,7 +123,7 @@ def test_the_gsd_of_a_larger_tile_is_finer():
     ],
 )
 def test_names_tell_source_layer_date_and_tile(layer: str, moment: Moment | None, name: str):
-    assert image_name(SAMPLE.request, layer=layer, main=replace(MAIN, moment=moment), suffix=".jpg") == name
+    assert image_name(SAMPLE.request, layer=layer, main=replace(MAIN, moment=moment)) == name.removesuffix(".jpg")
 
 
 def test_a_rejection_tells_place_verdict_and_reason():

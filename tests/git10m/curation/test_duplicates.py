@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from made_rasters import read_tile
 from PIL import Image
 
-from git10m.curation.duplicates import later_copies, perceptual_hash
+from git10m.curation.duplicates import later_copies, perceptual_hash, placeholders
 from git10m.grid import Tile
 
 
@@ -88,3 +88,22 @@ def test_digests_that_end_in_zeros_are_told_apart():
     digests = [b"\1\0\0\0", b"\1\0\0\1", b"\0\0\0\0", b"\1\0\0\0"]
     assert later_copies(digests).tolist() == [-1, -1, -1, 0]
     assert later_copies(np.array(digests, dtype="V4")).tolist() == [-1, -1, -1, 0]
+
+
+def told(*tiles: tuple[str, int, int, int, int]) -> list[bool]:
+    """Which of some (digest, level, x, y, source) are placeholders."""
+    digests = np.array([digest.encode() for digest, *_ in tiles], dtype="S8")
+    level, x, y, source = (np.array([tile[i] for tile in tiles], dtype=np.int64) for i in range(1, 5))
+    return [bool(found) for found in placeholders(digests, level, x, y, source)]
+
+
+def test_the_same_bytes_at_distant_places_stand_for_missing_imagery():
+    assert told(("none", 14, 0, 0, 0), ("none", 14, 900, 3, 0), ("farm", 14, 5, 5, 0)) == [True, True, False]
+    assert told(("none", 14, 7, 0, 0), ("none", 14, 7, 9, 0)) == [True, True]
+    assert told(("none", 14, 7, 0, 0), ("none", 15, 14, 0, 0)) == [True, True]
+
+
+def test_neighbours_and_other_sources_prove_nothing():
+    assert told(("sea", 14, 0, 0, 0), ("sea", 14, 8, 8, 0)) == [False, False]
+    assert told(("same", 14, 0, 0, 0), ("same", 14, 900, 3, 1)) == [False, False]
+    assert told() == []

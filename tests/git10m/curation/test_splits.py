@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from git10m.curation.splits import SPLITS, cell_split, split_codes
+from git10m.curation.splits import SPLITS, cell_split, split_codes, unplaced_split
 from git10m.grid import Tile
 from git10m.recipe import Splits
 
@@ -63,3 +63,11 @@ def test_the_names_of_splits_are_those_of_the_files():
 
 def test_no_tiles_have_no_splits():
     assert codes([]) == []
+
+
+def test_an_image_without_a_place_is_drawn_by_its_bytes():
+    splits = Splits(validation=0.3, test=0.2, seed=4)
+    drawn = [unplaced_split(bytes([i, j]), splits) for i in range(64) for j in range(64)]
+    assert drawn == [unplaced_split(bytes([i, j]), splits) for i in range(64) for j in range(64)]
+    assert abs(drawn.count("validation") / len(drawn) - 0.3) < 0.03
+    assert abs(drawn.count("test") / len(drawn) - 0.2) < 0.03

@@ -52,7 +52,7 @@ def test_files_of_one_name_in_several_folders_are_all_taken(tmp_path: Path):
     touch(tmp_path, "2019/ortho.tif", "2020/ortho.tif", "2020/other.tif")
     found = find_scenes(source((str(tmp_path / "2019"), str(tmp_path / "2020"))))
     assert [scene.name for scene in found] == ["2019/ortho.tif", "2020/ortho.tif", "other.tif"]
-    assert [scene.files[0].parent.name for scene in found] == ["2019", "2020", "2020"]
+    assert [Path(scene.files[0]).parent.name for scene in found] == ["2019", "2020", "2020"]
 
 
 def test_a_file_that_two_paths_lead_to_is_one_scene(tmp_path: Path):
@@ -99,7 +99,7 @@ def test_a_landsat_folder_is_one_scene(tmp_path: Path):
     folder = landsat(tmp_path / "LC08_20180405", "LC08_L1TP_013032_20180405")
     (scene,) = find_scenes(source(folder, bands=LANDSAT))
     assert scene.name == "LC08_20180405/LC08_L1TP_013032_20180405"
-    assert [file.name[-6:] for file in scene.files] == ["B4.TIF", "B3.TIF", "B2.TIF"]
+    assert [Path(file).name[-6:] for file in scene.files] == ["B4.TIF", "B3.TIF", "B2.TIF"]
     assert scene.problem is None
 
 
@@ -112,7 +112,7 @@ def test_several_scenes_in_one_folder_are_told_apart(tmp_path: Path):
         "all/LC09_013032_20230101",
     ]
     for scene in found:
-        assert {file.name.rsplit("_", 1)[0] for file in scene.files} == {scene.name.removeprefix("all/")}
+        assert {Path(file).name.rsplit("_", 1)[0] for file in scene.files} == {scene.name.removeprefix("all/")}
 
 
 def test_a_glob_of_folders(tmp_path: Path):
@@ -150,7 +150,7 @@ def test_a_safe_folder_and_a_glob_of_them(tmp_path: Path):
     safe(tmp_path / "S2B_20200905.SAFE", "T33UVR")
     (scene,) = find_scenes(source(first, bands=SAFE))
     assert scene.name.startswith("S2A_20200831.SAFE/")
-    assert [file.name[-11:-8] for file in scene.files] == ["B04", "B03", "B02"]
+    assert [Path(file).name[-11:-8] for file in scene.files] == ["B04", "B03", "B02"]
     both = find_scenes(source(tmp_path / "*.SAFE", bands=SAFE))
     assert [scene.name.split("/")[0] for scene in both] == ["S2A_20200831.SAFE", "S2B_20200905.SAFE"]
 
@@ -160,7 +160,7 @@ def test_several_granules_in_one_safe_folder_are_scenes_of_their_own(tmp_path: P
     safe(folder, "T33UVS")
     found = find_scenes(source(folder, bands=SAFE))
     assert len(found) == 2
-    assert all(len({file.parts[-4] for file in scene.files}) == 1 for scene in found)
+    assert all(len({Path(file).parts[-4] for file in scene.files}) == 1 for scene in found)
 
 
 def test_scene_folders_whose_files_are_called_alike_are_told_apart(tmp_path: Path):
@@ -169,7 +169,7 @@ def test_scene_folders_whose_files_are_called_alike_are_told_apart(tmp_path: Pat
     found = find_scenes(source(tmp_path, bands=["*/B04.tif", "*/B03.tif", "*/B02.tif"]))
     assert [scene.name.rsplit("/", 1)[-1] for scene in found] == ["east", "west"]
     for scene in found:
-        assert {file.parent.name for file in scene.files} == {scene.name.rsplit("/", 1)[-1]}
+        assert {Path(file).parent.name for file in scene.files} == {scene.name.rsplit("/", 1)[-1]}
 
 
 def test_files_named_outright_are_one_scene(tmp_path: Path):

@@ -12,7 +12,7 @@ from made_rasters import PRAGUE, around, mosaic, noise, on_the_grid, read, sourc
 from rasterio.shutil import copy as copy_raster
 
 from git10m.grid import Tile
-from git10m.recipe import Source
+from git10m.recipe import RasterSource
 from git10m.sources import Failure, Request, Sample
 from git10m.sources.mosaic import BLOCK_TILES
 
@@ -28,7 +28,7 @@ def plain(path: Path, value: int, *, tile: Tile = TILE, hole: slice | None = Non
     return write(path, bands, transform=on_the_grid(tile), photometric="RGB", nodata=0, **options)
 
 
-def named(path: Path, name: str, **said: Any) -> Source:
+def named(path: Path, name: str, **said: Any) -> RasterSource:
     return source(path, **said).model_copy(update={"id": name})
 
 
@@ -74,7 +74,7 @@ def test_the_order_of_the_recipe_decides_and_not_that_of_the_names(tmp_path: Pat
     assert (sample(mosaic(z, a)).pixels == 200).all()
 
 
-def dated(folder: Path, **said: Any) -> Source:
+def dated(folder: Path, **said: Any) -> RasterSource:
     for day, value in (("2019-07-01", 10), ("2020-07-01", 20), ("2018-07-01", 30)):
         plain(folder / f"s_{day}.tif", value, hole=slice(0, value * 2))
     return source(folder, date_pattern=r"_(\d{4}-\d{2}-\d{2})\.tif$", **said)

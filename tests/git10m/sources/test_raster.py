@@ -34,7 +34,8 @@ from git10m.errors import BandsUnknownError, SourceError
 from git10m.grid import Tile, gsd_m
 from git10m.recipe import Tiles
 from git10m.sampling import plan_tiles
-from git10m.sources.raster import Block, read_block, read_classes
+from git10m.sources.raster import read_block
+from git10m.sources.reading import Block, read_classes
 
 LEVEL = 14
 """6.13 m a pixel over Prague."""

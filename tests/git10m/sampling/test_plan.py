@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,20 +14,20 @@ from hypothesis import strategies as st
 from made_rasters import PRAGUE, around, mosaic, noise, on_the_grid, smooth, source, write
 
 from git10m.grid import Tile, quadkey_number
-from git10m.recipe import Source, Tiles
+from git10m.recipe import RasterSource, Tiles
 from git10m.sampling import Plan, plan_tiles
 from git10m.sources.mosaic import Mosaic
 
 TILE = Tile.from_lonlat(*PRAGUE, 14)
 
 
-def utm(path: Path, *, pixel: float = 6.0, size: int = 700) -> Source:
+def utm(path: Path, *, pixel: float = 6.0, size: int = 700) -> RasterSource:
     transform = around(*PRAGUE, crs="EPSG:32633", pixel=pixel, size=size)
     return source(write(path, smooth(size, size), crs="EPSG:32633", transform=transform, photometric="RGB"))
 
 
 def planned(made: Mosaic, *levels: int, oversample: bool = False, area: object = None) -> list[tuple[int, int, int]]:
-    plan = plan_tiles(made, Tiles(levels=levels, oversample=oversample), area=area)
+    plan = plan_tiles(replace(made, oversample=oversample), Tiles(levels=levels), area=area)
     return list(zip(plan.level.tolist(), plan.x.tolist(), plan.y.tolist(), strict=True))
 
 
@@ -118,7 +119,8 @@ def plans(draw: st.DrawFn) -> Plan:
     x, y = np.array(cells).T
     order = np.argsort(quadkey_number(x, y))
     x, y = x[order].astype(np.int32), y[order].astype(np.int32)
-    return Plan(np.full(len(x), 10, dtype=np.int8), x, y, np.zeros(len(x), dtype=np.int32))
+    nothing = np.zeros(len(x), dtype=np.int32)
+    return Plan(np.full(len(x), 10, dtype=np.int8), x, y, nothing, nothing - 1)
 
 
 @given(plans(), st.integers(1, 100))

@@ -1,0 +1,470 @@
+"""The kinds of source that a recipe may name, a table each; ``kind`` tells them apart.
+
+kind        where the imagery is                                              module of ``git10m.sources``
+raster      files that GDAL reads, here or at an address                      raster, files
+stac        a STAC API, catalog, item collection or stac-geoparquet           stac
+xyz         a tile server: {z}/{x}/{y}, TMS, quadkey                          tile_server
+wmts        a tile server with a capabilities document                        tile_server
+archive     MBTiles, PMTiles, a folder of tiles                               archive
+weblist     a table of addresses, fetched through img2dataset                 weblist
+pairs       an existing image–caption set                                     pairs
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from git10m.recipe.values import Interval, Levels, Moment, Paths, Resampling, Slug, Table
+
+__all__ = [
+    "KINDS",
+    "ArchiveSource",
+    "Budget",
+    "ClassMask",
+    "Modality",
+    "Origin",
+    "PairsSource",
+    "Percentiles",
+    "RasterSource",
+    "SceneSource",
+    "Source",
+    "StacSource",
+    "TileServerSource",
+    "WebListSource",
+    "WmtsSource",
+    "XyzSource",
+]
+
+
+class Origin(Table):
+    """What a recipe says of imagery of any kind.
+
+    Attributes:
+        id: Name of the source in rows.
+        catalog: Entry of ``catalogs/`` that says what this source leaves unsaid.
+        levels: Levels for this source instead of those of ``[tiles]``.
+        layer: Sources of one layer fill each other; each layer gives rows of its own.
+        acquired_at: Date or time of all of it (ISO 8601).
+        licence: SPDX name or sentence.
+        attribution: Credit line that users of the imagery must show; ``{year}`` stands for the year of acquisition.
+        platform: ``"satellite"`` or ``"aerial"``, for captions.
+        sensor: Name of the sensor, for captions.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ("path",)
+    """Keys that hold paths or addresses."""
+    manners: ClassVar[tuple[str, ...]] = ()
+    """Keys that say how to fetch, not what: they may change between two runs of a build."""
+
+    id: Slug
+    catalog: str | None = None
+    levels: Levels | None = None
+    layer: Slug = "imagery"
+    acquired_at: Moment | None = None
+    licence: str | None = None
+    attribution: str | None = None
+    platform: Literal["satellite", "aerial"] | None = None
+    sensor: str | None = None
+
+
+class Percentiles(Table):
+    """A stretch from percentiles of the scene, taken once and stored (never of a tile)."""
+
+    percentiles: Interval = (2.0, 98.0)
+
+    @field_validator("percentiles")
+    @classmethod
+    def _rising(cls, value: Interval) -> Interval:
+        if not 0 <= value[0] < value[1] <= 100:
+            raise ValueError(f"percentiles {list(value)} must rise within 0–100, e.g. [2, 98]")
+        return value
+
+
+class SceneSource(Origin):
+    """Imagery in scenes: sources of one layer are mosaicked in the order of the recipe.
+
+    Attributes:
+        bands: Three (or one, for greyscale imagery); see the kinds.
+        scale: Values that become 0 and 255: ``[low, high]``, a pair a band, or ``{percentiles = [2, 98]}``.
+        decibels: Values are powers (radar backscatter): ``scale`` is meant of 10·log10 of them.
+        nodata: Value without data, where the imagery does not state it.
+        resampling: ``"auto"``: average when shrinking ≥ 1.5×, else bilinear.
+        overviews: Read from overviews where they are fine enough.
+        dates: ``"separate"``: each acquisition date gives rows of its own. ``"mosaic"``: all dates fill each other.
+        rows: Whether it gives rows; false: only a ``[[modality]]`` reads it.
+    """
+
+    bands: tuple[int, ...] | tuple[str, ...] | None = None
+    scale: Interval | tuple[Interval, ...] | Percentiles | None = None
+    decibels: bool = False
+    nodata: float | None = None
+    resampling: Resampling = "auto"
+    overviews: bool = True
+    dates: Literal["separate", "mosaic"] = "separate"
+    rows: bool = True
+
+    @field_validator("bands")
+    @classmethod
+    def _three_or_one(cls, bands: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if bands is not None and len(bands) not in {1, 3}:
+            raise ValueError(f"bands = {list(bands)}: give three for red, green, blue, or one for greyscale")
+        if bands is not None and any(isinstance(band, int) and band < 1 for band in bands):
+            raise ValueError(f"bands = {list(bands)}: band numbers start at 1")
+        return bands
+
+    @field_validator("scale")
+    @classmethod
+    def _rising(cls, scale: Any) -> Any:
+        if scale is None or isinstance(scale, Percentiles):
+            return scale
+        pairs = (scale,) if scale and isinstance(scale[0], float) else scale
+        if len(pairs) not in {1, 3} or not all(low < high for low, high in pairs):
+            raise ValueError(f"scale = {scale}: give [low, high] with low < high, or three such pairs")
+        return scale
+
+
+class Modality(Table):
+    """A second image of every tile, on the same grid and mask, in a column of its own.
+
+    Attributes:
+        name: The column is ``image_NAME``.
+        source: Id of a ``[[source]]`` of scenes that it is read from.
+        bands: Three, or one, which gives a greyscale image; None: as the source says.
+        scale: As for a source; None: as the source says, where it has the same bands.
+        decibels: As for a source; None: as the source says.
+        required: Drop tiles that it does not cover (``tiles.min_valid``); else the column is null there.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=40)]
+    source: Slug
+    bands: tuple[int, ...] | tuple[str, ...] | None = None
+    scale: Interval | tuple[Interval, ...] | Percentiles | None = None
+    decibels: bool | None = None
+    required: bool = True
+
+
+class RasterSource(SceneSource):
+    """Files that GDAL reads, on a disk or at an address.
+
+    Attributes:
+        path: File, folder, glob or address (http, https, s3), or several; relative to the recipe's folder.
+        exclude: Globs of file names to leave out.
+        bands: Band numbers from 1, or as many file patterns for imagery that has one file a band:
+            ``["*_B4.TIF", "*_B3.TIF", "*_B2.TIF"]``; what ``*`` stands for must be the same.
+            None: 8-bit RGB as it is, or by the colour interpretation that the file states.
+        date_pattern: Regular expression for a file's path; its group (or groups year, month, day) is the date.
+    """
+
+    kind: Literal["raster"] = "raster"
+    path: Paths
+    exclude: tuple[str, ...] = ()
+    date_pattern: str | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """``path`` as a tuple."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @field_validator("date_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"date_pattern {pattern!r} is no regular expression: {error}") from error
+        if not groups:
+            raise ValueError(f"date_pattern {pattern!r} needs a group, e.g. '_(\\d{{8}})\\.tif$'")
+        return pattern
+
+    @model_validator(mode="after")
+    def _one_date(self) -> Self:
+        if self.acquired_at is not None and self.date_pattern is not None:
+            raise ValueError("give acquired_at or date_pattern, not both")
+        return self
+
+
+class ClassMask(Table):
+    """Pixels that a classification or a set of quality flags declares unusable.
+
+    Attributes:
+        asset: Asset of the item that holds it.
+        classes: Codes that are unusable (Sentinel-2's SCL: 0, 1, 3, 8, 9, 10).
+        bits: Bits (0 is the lowest) of which any makes a pixel unusable (Landsat's QA_PIXEL: 0, 1, 2, 3, 4).
+    """
+
+    asset: str
+    classes: tuple[int, ...] = ()
+    bits: tuple[Annotated[int, Field(ge=0, le=31)], ...] = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if bool(self.classes) == bool(self.bits):
+            raise ValueError("give either classes = [3, 8, 9] or bits = [3, 4]")
+        return self
+
+
+class StacSource(SceneSource):
+    """Scenes that a SpatioTemporal Asset Catalog lists.
+
+    Attributes:
+        address: Root of an API, a static catalog or collection, an ItemCollection (GeoJSON), an item, or a
+            stac-geoparquet file; a path or an address.
+        collection: Of an API or catalog: one or several.
+        between: First and last date that are taken, inclusive.
+        max_cloud: Most ``eo:cloud_cover`` of an item, percent; items that state none are taken.
+        most_items: Most items that are taken, the best by ``choose`` first.
+        choose: Which item a tile is filled from first: ``"least_cloud"``, ``"newest"``, ``"oldest"``, or
+            ``"nearest"`` to ``date``.
+        date: What ``choose = "nearest"`` is near to.
+        bands: Keys of assets, or common names of bands; ``"KEY:2"`` is the second band of an asset.
+        scale: In the units that the asset's own scale and offset give (reflectance, for example), where it states
+            them, else in stored values.
+        mask: Pixels that the scene classification makes unusable.
+        sign: ``"planetary-computer"``: have the addresses of assets signed by that service.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ("address",)
+    manners: ClassVar[tuple[str, ...]] = ("sign",)
+
+    kind: Literal["stac"] = "stac"
+    address: str
+    collection: Paths | None = None
+    between: tuple[Moment, Moment] | None = None
+    max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None
+    most_items: Annotated[int, Field(ge=1)] | None = None
+    choose: Literal["least_cloud", "newest", "oldest", "nearest"] = "least_cloud"
+    date: Moment | None = None
+    dates: Literal["separate", "mosaic"] = "mosaic"
+    mask: ClassMask | None = None
+    sign: Literal["planetary-computer"] | None = None
+
+    @model_validator(mode="after")
+    def _dated(self) -> Self:
+        if (self.choose == "nearest") != (self.date is not None):
+            raise ValueError("choose = 'nearest' and date = 2021-07-01 go together")
+        if self.between is not None and self.between[0] > self.between[1]:
+            raise ValueError("between = [first, last] runs backwards")
+        return self
+
+
+class Budget(Table):
+    """Where a build stops fetching from a source; what was fetched stays, and a larger budget goes on from there.
+
+    Attributes:
+        requests: Over the whole build.
+        gigabytes: Received, over the whole build (10**9 bytes).
+        hours: Of one run.
+    """
+
+    requests: Annotated[int, Field(ge=1)] | None = None
+    gigabytes: Annotated[float, Field(gt=0)] | None = None
+    hours: Annotated[float, Field(gt=0)] | None = None
+
+
+class TileServerSource(Origin):
+    """Tiles that a server gives out over HTTP.
+
+    ``{env:NAME}`` in ``url``, ``address`` and ``headers`` stands for a variable of the environment; its value is
+    never written down.
+
+    Attributes:
+        contact: An address (mail or web) under which the server's operator finds who asks; sent with each request.
+        headers: Further headers of each request.
+        rate: Most requests a second to one host, from all processes together; 0: no limit.
+        burst: Requests that may follow each other at once after a pause.
+        connections: Most at once to one host, a process.
+        timeout_s: Without an answer, or without a further byte.
+        retries: Of a request that failed for a reason that may pass.
+        most_bytes: Of one tile; a longer answer is refused.
+        tile_px: Pixels a side of the server's tiles, which cover the ground of the usual 256-px tile z/x/y.
+        budget: Where fetching stops.
+        permission: What permits bulk download (who, when), where the server's terms forbid it.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ()
+    manners: ClassVar[tuple[str, ...]] = (
+        "contact",
+        "headers",
+        "rate",
+        "burst",
+        "connections",
+        "timeout_s",
+        "retries",
+        "most_bytes",
+        "budget",
+        "permission",
+    )
+
+    contact: Annotated[str, Field(min_length=3)]
+    headers: dict[str, str] = Field(default_factory=dict)
+    rate: Annotated[float, Field(ge=0)] = 4.0
+    burst: Annotated[int, Field(ge=1)] = 4
+    connections: Annotated[int, Field(ge=1, le=256)] = 8
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    retries: Annotated[int, Field(ge=0, le=20)] = 5
+    most_bytes: Annotated[int, Field(ge=1)] = 4 * 2**20
+    tile_px: Literal[256, 512] = 256
+    budget: Budget = Budget()
+    permission: str | None = None
+
+
+class XyzSource(TileServerSource):
+    """A tile server by its address template.
+
+    Attributes:
+        url: With ``{z}``, ``{x}``, ``{y}`` (rows from the north) or ``{-y}`` (TMS, rows from the south), or ``{q}``
+            (quadkey); ``{s}`` stands for one of ``subdomains``.
+        subdomains: Host names' first parts that share the load.
+        bbox: Where the server has imagery: (west, south, east, north) in degrees.
+    """
+
+    kind: Literal["xyz"] = "xyz"
+    url: str
+    subdomains: Annotated[tuple[str, ...], Field(min_length=1)] = ("a", "b", "c")
+    bbox: tuple[float, float, float, float] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _template(cls, url: str) -> str:
+        named = set(re.findall(r"\{(-?\w+)\}", url))
+        if not (named >= {"z", "x", "y"} or named >= {"z", "x", "-y"} or "q" in named):
+            raise ValueError(f"{url!r} must hold {{z}}, {{x}} and {{y}} (or {{-y}}), or {{q}}")
+        if unknown := named - {"z", "x", "y", "-y", "q", "s"}:
+            raise ValueError(f"{url!r} holds {{{sorted(unknown)[0]}}}; known are {{z}} {{x}} {{y}} {{-y}} {{q}} {{s}}")
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} must begin with https:// or http://")
+        return url
+
+
+class WmtsSource(TileServerSource):
+    """A tile server by its WMTS capabilities; its tile matrix set must be web mercator (EPSG:3857).
+
+    Attributes:
+        address: Of the capabilities document; a path or an address.
+        wmts_layer: Identifier of the layer; None: the only one.
+        matrix_set: Identifier of the tile matrix set; None: the layer's first in web mercator.
+        style: Identifier of the style; None: the default.
+        format: Media type; None: the first image type of the layer.
+        dimensions: Values of further dimensions, e.g. ``{Time = "2021-07-01"}``; else their defaults.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ("address",)
+
+    kind: Literal["wmts"] = "wmts"
+    address: str
+    wmts_layer: str | None = None
+    matrix_set: str | None = None
+    style: str | None = None
+    format: str | None = None
+    dimensions: dict[str, str] = Field(default_factory=dict)
+
+
+class ArchiveSource(Origin):
+    """Tiles in an archive: MBTiles, PMTiles (also at an address), or a folder ``z/x/y.png``.
+
+    Attributes:
+        path: The archive, or several; a file, a folder, a glob, or an address (PMTiles).
+        scheme: Rows of a folder counted from the north (``"xyz"``) or the south (``"tms"``).
+    """
+
+    kind: Literal["archive"] = "archive"
+    path: Paths
+    scheme: Literal["xyz", "tms"] = "xyz"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """``path`` as a tuple."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+class WebListSource(Origin):
+    """Images at addresses that a table lists, fetched through img2dataset.
+
+    Attributes:
+        path: Table(s): CSV, TSV, JSON lines (each also with .gz) or parquet; a file, folder or glob.
+        url_column: Column of addresses.
+        caption_column: Column of captions; None: without.
+        columns: Columns of ours and the table's columns that hold them, e.g. ``{acquired_at = "date"}``; columns
+            that have our names are taken without being listed, unless they are given as ``""``.
+        contact: Sent with each request, as for tile servers.
+        processes: Of img2dataset.
+        connections: Threads of each process; img2dataset knows no limit by host.
+        timeout_s: Without an answer, and of the whole body of one image.
+        most_bytes: Of one image; a longer answer is refused.
+        retries: Rounds over what failed for a reason that may pass, with growing pauses.
+    """
+
+    manners: ClassVar[tuple[str, ...]] = ("contact", "processes", "connections", "timeout_s", "most_bytes", "retries")
+
+    kind: Literal["weblist"] = "weblist"
+    path: Paths
+    url_column: str = "url"
+    caption_column: str | None = "caption"
+    columns: dict[str, str] = Field(default_factory=dict)
+    contact: Annotated[str, Field(min_length=3)]
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    connections: Annotated[int, Field(ge=1, le=256)] = 8
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    most_bytes: Annotated[int, Field(ge=1)] = 32 * 2**20
+    retries: Annotated[int, Field(ge=0, le=20)] = 2
+
+
+class PairsSource(Origin):
+    """An existing set of images and captions.
+
+    Attributes:
+        format: ``"karpathy"`` (RSICD, UCM-Captions and Sydney-Captions JSON), ``"coco"`` (COCO captions JSON),
+            ``"csv"`` (images and captions in a table), ``"folders"`` (a folder a class), ``"git10m"`` (Git-10M
+            itself, parquet or Arrow, in either form).
+        path: The annotations (``karpathy``, ``coco``, ``csv``), the folder of folders, or the parquet and Arrow
+            files.
+        images: Folder of the images; None: the folder of ``path``.
+        level: Zoom level whose resolution the images have; None: unknown (level 0), or stated by the set.
+        image_column: Of a CSV.
+        caption_column: Of a CSV; None: without captions.
+        caption: For ``"folders"``: the caption of a class, with ``{class}`` for its name.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ("path", "images")
+
+    kind: Literal["pairs"] = "pairs"
+    format: Literal["karpathy", "coco", "csv", "folders", "git10m"]
+    path: Paths
+    images: str | None = None
+    level: Annotated[int, Field(ge=1, le=22)] | None = None
+    image_column: str = "image"
+    caption_column: str | None = "caption"
+    caption: str = "A satellite image of {class}."
+
+
+def _kind(value: Any) -> str:
+    return str(value.get("kind", "raster") if isinstance(value, dict) else getattr(value, "kind", "raster"))
+
+
+KINDS: dict[str, type[Origin]] = {
+    "raster": RasterSource,
+    "stac": StacSource,
+    "xyz": XyzSource,
+    "wmts": WmtsSource,
+    "archive": ArchiveSource,
+    "weblist": WebListSource,
+    "pairs": PairsSource,
+}
+"""The table of each kind."""
+
+Source = Annotated[
+    Annotated[RasterSource, Tag("raster")]
+    | Annotated[StacSource, Tag("stac")]
+    | Annotated[XyzSource, Tag("xyz")]
+    | Annotated[WmtsSource, Tag("wmts")]
+    | Annotated[ArchiveSource, Tag("archive")]
+    | Annotated[WebListSource, Tag("weblist")]
+    | Annotated[PairsSource, Tag("pairs")],
+    Discriminator(_kind),
+]
+"""Any of the kinds; a source without ``kind`` is a raster."""

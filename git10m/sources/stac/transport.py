@@ -1,0 +1,226 @@
+"""Documents of catalogs, read from paths, http(s) and s3.
+
+Requests that fail for a reason that may pass are repeated with growing pauses, and ``Retry-After`` is obeyed. Headers
+of the recipe go to the catalog's own host alone; neither they nor what follows a ``?`` are ever shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+import tenacity
+import urllib3
+from pystac.link import Link
+from pystac.utils import make_absolute_href
+from pystac_client.stac_api_io import StacApiIO
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from git10m.errors import RecipeError, SourceError
+from git10m.recipe import StacSource, is_address
+from git10m.sources.remote import s3_filesystem, user_agent
+
+__all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "without_query"]
+
+_PASSING = (429, 500, 502, 503, 504)
+_TIMEOUT_S = (15.0, 60.0)
+"""To connect, and without a further byte."""
+
+
+class AbsentError(SourceError):
+    """There is no such document."""
+
+
+class NotUnderstoodError(SourceError):
+    """A server does not understand a request that it said it would."""
+
+
+def without_query(address: str) -> str:
+    """Return an address without what follows a ``?``, and without a user's name and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", address.partition("?")[0])
+
+
+def absolute(href: str, base: str) -> str:
+    """Return the path or address that a link means, in a document at ``base``."""
+    if href.startswith("file://"):
+        return unquote(urlsplit(href).path)
+    return str(make_absolute_href(href, base)) if base else href
+
+
+class Transport(StacApiIO):
+    """Reads JSON documents from wherever they are."""
+
+    def __init__(self, source: StacSource) -> None:
+        super().__init__(headers={"User-Agent": user_agent()}, timeout=_TIMEOUT_S, max_retries=None)
+        self.address = from_environment(source.address, source)
+        self.own_headers = {name: from_environment(text, source) for name, text in source.headers.items()}
+        self.session = _Session(self.own_headers)
+        self.session.headers["User-Agent"] = user_agent()
+        passing = Retry(
+            total=6,
+            connect=3,
+            read=3,
+            status=5,
+            backoff_factor=0.5,
+            backoff_jitter=0.3,
+            status_forcelist=_PASSING,
+            allowed_methods=None,
+            raise_on_status=False,
+        )
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, HTTPAdapter(max_retries=passing, pool_maxsize=16))
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Return what a server answers, as text.
+
+        Raises:
+            AbsentError: If it says that there is nothing.
+            NotUnderstoodError: If it does not understand the request.
+            SourceError: If it cannot be reached, or refuses.
+        """
+        said = dict(headers or {})
+        if urlsplit(href).netloc == urlsplit(self.address).netloc:
+            said |= self.own_headers
+        what = {"json": parameters} if (method or "GET").upper() == "POST" else {"params": parameters or None}
+        try:
+            answer = self._send((method or "GET").upper(), href, headers=said, **what)
+        except requests.RequestException as error:
+            raise SourceError(
+                f"{without_query(href)}: cannot be reached ({_reason(error)}); check the address and the network, "
+                "and run the build again"
+            ) from error
+        if not 200 <= answer.status_code < 300:
+            raise _refusal(answer.status_code, without_query(href))
+        return answer.content.decode("utf-8-sig", errors="replace")
+
+    def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
+        """Return a document's text; see `request` for errors."""
+        if isinstance(source, Link) or str(source).startswith(("http://", "https://")):
+            return super().read_text(source, *args, **kwargs)
+        return self.read_bytes(str(source)).decode("utf-8-sig", errors="replace")
+
+    def read_bytes(self, place: str) -> bytes:
+        """Return the content of a path or an s3 address.
+
+        Raises:
+            AbsentError: If there is no such file.
+            SourceError: If it cannot be read.
+        """
+        try:
+            if place.startswith("s3://"):
+                with s3_filesystem().open_input_stream(place.removeprefix("s3://")) as file:
+                    return bytes(file.read())
+            return Path(place).read_bytes()
+        except FileNotFoundError as error:
+            raise AbsentError(f"{place}: there is no such file") from error
+        except OSError as error:
+            hint = "; check the bucket's name, AWS_REGION and the credentials" if place.startswith("s3://") else ""
+            why = error.strerror or str(error).strip().splitlines()[0][:200]
+            raise SourceError(f"{place}: cannot be read ({why}){hint}") from error
+
+    def read_json(self, source: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return a document; see `request` for errors.
+
+        Raises:
+            SourceError: If it is no JSON.
+        """
+        text = self.read_text(source, *args, **kwargs)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            href = source.get_href() if isinstance(source, Link) else source
+            seen = "a web page (HTML)" if text.lstrip()[:1] == "<" else "no JSON" if text.strip() else "nothing"
+            raise SourceError(
+                f"{without_query(str(href))}: is {seen}, expected a JSON document of STAC; give the root of an API, "
+                "or the address of a catalog's JSON file"
+            ) from error
+
+    @tenacity.retry(
+        # What breaks off in the middle of a body is past the reach of urllib3's retries.
+        retry=tenacity.retry_if_exception_type(
+            (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
+        ),
+        stop=tenacity.stop_after_attempt(4),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
+        reraise=True,
+    )
+    def _send(self, method: str, href: str, **what: Any) -> requests.Response:
+        return self.session.request(method, href, timeout=self.timeout, **what)
+
+
+def from_environment(text: str, source: StacSource) -> str:
+    """Put variables of the environment in the place of ``{env:NAME}``.
+
+    Raises:
+        RecipeError: If one is not set.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        known = os.environ.get(found[1])
+        if known is None:
+            raise RecipeError(f"source {source.id!r} names {{env:{found[1]}}}: set {found[1]} in the environment")
+        return known
+
+    return re.sub(r"\{env:(\w+)\}", value, text)
+
+
+class _Session(requests.Session):
+    """Keeps the recipe's headers from other hosts, where a redirect leads to one."""
+
+    def __init__(self, own: dict[str, str]) -> None:
+        super().__init__()
+        self.own = own
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        super().rebuild_auth(prepared_request, response)
+        if self.should_strip_auth(str(response.request.url), str(prepared_request.url)):
+            for name in self.own:
+                prepared_request.headers.pop(name, None)
+
+
+def _refusal(status: int, address: str) -> SourceError:
+    if status in {401, 403}:
+        return SourceError(
+            f"{address}: the server answers {status}: access is denied; a token is missing, wrong or expired: renew "
+            'it, and give it as headers = { Authorization = "Bearer {env:NAME}" }'
+        )
+    if status in {404, 410}:
+        return AbsentError(f"{address}: the server answers {status}: there is no such document")
+    if status in _PASSING:
+        return SourceError(f"{address}: the server answers {status} again and again; try again later")
+    return NotUnderstoodError(f"{address}: the server answers {status}; is it the root of a STAC API?")
+
+
+def _reason(error: BaseException) -> str:
+    """Say in words why a request failed; the library's own text holds the whole address."""
+    seen: BaseException | None = error
+    kinds: tuple[tuple[type[BaseException], str], ...] = (
+        (urllib3.exceptions.NameResolutionError, "no host of that name"),
+        (urllib3.exceptions.NewConnectionError, "no connection"),
+        (urllib3.exceptions.TimeoutError, "no answer in time"),
+        (requests.exceptions.Timeout, "no answer in time"),
+        (requests.exceptions.SSLError, "its certificate is not accepted"),
+        (requests.exceptions.TooManyRedirects, "it redirects without end"),
+        (requests.exceptions.ChunkedEncodingError, "its answer breaks off"),
+        (requests.exceptions.InvalidSchema, "no such kind of address"),
+        (requests.exceptions.InvalidURL, "no valid address"),
+    )
+    while seen is not None:
+        for kind, words in kinds:
+            if isinstance(seen, kind):
+                return words
+        reason = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        seen = reason if isinstance(reason, BaseException) else None
+    return "the connection was lost"
