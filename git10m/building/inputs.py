@@ -39,17 +39,12 @@ from git10m.recipe import (
 )
 from git10m.region import area_of
 from git10m.sources import Imagery, without_folders
-from git10m.sources.archive import open_archive
 from git10m.sources.collection import Collection
 from git10m.sources.files import SceneFiles, expand, find_scenes
 from git10m.sources.modalities import ModalityReader, modality_source, open_modality
 from git10m.sources.mosaic import Mosaic, group_scenes
-from git10m.sources.pairs import open_pairs
 from git10m.sources.raster import Scene, describe
 from git10m.sources.remote import content_digest
-from git10m.sources.stac import stac_scenes
-from git10m.sources.tile_server import open_tile_server
-from git10m.sources.weblist import open_weblist
 
 __all__ = ["Inputs", "Item", "gather", "versions"]
 
@@ -182,6 +177,8 @@ class _Finder:
             for files in find_scenes(source):
                 yield _describe_one(source, files, stop=stop)
         elif isinstance(source, StacSource):
+            from git10m.sources.stac import stac_scenes  # noqa: PLC0415 - each kind has libraries of its own
+
             for found in stac_scenes(source, area=self.area, store=self._folder(source)):
                 if found.error is not None and stop:
                     raise BuildError(f"{found.error} (the recipe says on_error = 'stop')")
@@ -190,13 +187,22 @@ class _Finder:
     def part(self, source: Origin) -> Imagery | None:
         """Open a source that has no scenes; None for one that has."""
         tiles, fill = self.recipe.tiles, self.recipe.image.fill
+        # Each kind has libraries of its own.
         if isinstance(source, TileServerSource):
+            from git10m.sources.tile_server import open_tile_server  # noqa: PLC0415
+
             return open_tile_server(source, tiles=tiles, store=self._folder(source), fill=fill)
         if isinstance(source, ArchiveSource):
+            from git10m.sources.archive import open_archive  # noqa: PLC0415
+
             return open_archive(source, tiles=tiles, fill=fill)
         if isinstance(source, WebListSource):
+            from git10m.sources.weblist import open_weblist  # noqa: PLC0415
+
             return open_weblist(source, store=self._folder(source))
         if isinstance(source, PairsSource):
+            from git10m.sources.pairs import open_pairs  # noqa: PLC0415
+
             return open_pairs(source)
         return None
 

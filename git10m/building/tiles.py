@@ -113,6 +113,8 @@ class TilePass:
 
     def _joined(self, sample: Sample, seen: Sequence[Seen | str | None]) -> Sample | Rejection:
         """Add modalities to a sample; where one of them has no data, none of the images shows any."""
+        if sample.valid.mean() < self.recipe.tiles.min_valid:
+            return sample  # it goes anyway, and for a reason of its own
         valid, images = sample.valid, {}
         for reader, found in zip(self.modalities, seen, strict=True):
             name, required = reader.modality.name, reader.modality.required

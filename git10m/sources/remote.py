@@ -89,7 +89,7 @@ def list_files(address: str) -> list[tuple[str, str]]:
     from pyarrow import fs  # noqa: PLC0415 - only remote files need it
 
     try:
-        found = s3_filesystem().get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+        found = _s3().get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
     except OSError as error:
         raise SourceError(f"{address}: the bucket cannot be listed ({_first_line(error)}); {_S3_HINT}") from error
     names = sorted(info.path.removeprefix(f"{root}/") for info in found if info.type == fs.FileType.File)
@@ -104,7 +104,7 @@ def s3_file(address: str) -> Any:
     Raises:
         OSError: If it cannot be read.
     """
-    return s3_filesystem().open_input_file(address.removeprefix("s3://"))
+    return _s3().open_input_file(address.removeprefix("s3://"))
 
 
 def content_digest(path: str) -> str:
@@ -157,7 +157,7 @@ def _remote_version(address: str) -> bytes:
     if address.startswith("s3://"):
         from pyarrow import fs  # noqa: PLC0415 - only remote files need it
 
-        info = s3_filesystem().get_file_info(address.removeprefix("s3://"))
+        info = _s3().get_file_info(address.removeprefix("s3://"))
         if info.type != fs.FileType.File:
             raise FileNotFoundError("there is no such file")
         return f"{info.size}/{info.mtime_ns}".encode()
@@ -171,7 +171,7 @@ def _remote_version(address: str) -> bytes:
         return f"{size}/{version}".encode() if version else size.encode() + answer.read(65536)
 
 
-def s3_filesystem() -> Any:
+def _s3() -> Any:
     """Return pyarrow's S3, told of the same server as GDAL."""
     from pyarrow import fs  # noqa: PLC0415 - only remote files need it
 

@@ -24,7 +24,7 @@ from urllib3.util.retry import Retry
 
 from git10m.errors import RecipeError, SourceError
 from git10m.recipe import StacSource, is_address
-from git10m.sources.remote import s3_filesystem, user_agent
+from git10m.sources.remote import s3_file, user_agent
 
 __all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "without_query"]
 
@@ -120,7 +120,7 @@ class Transport(StacApiIO):
         """
         try:
             if place.startswith("s3://"):
-                with s3_filesystem().open_input_stream(place.removeprefix("s3://")) as file:
+                with s3_file(place) as file:
                     return bytes(file.read())
             return Path(place).read_bytes()
         except FileNotFoundError as error:

@@ -32,7 +32,8 @@ from tqdm import tqdm
 from git10m.errors import BuildError, RecipeError, SourceError
 from git10m.recipe.sources import WebListSource
 from git10m.shards import atomic_file
-from git10m.sources.weblist.child import SETTINGS, Settings
+from git10m.sources.weblist.child import SETTINGS
+from git10m.sources.weblist.manners import Settings
 from git10m.sources.weblist.reading import WebList
 from git10m.sources.weblist.store import REASONS, Result, State, Store
 from git10m.sources.weblist.table import shown
@@ -43,6 +44,8 @@ _PORTION = 250_000
 """Addresses of one run of img2dataset, which holds all of them in memory."""
 _SHARD = 1_000
 """Most addresses of a shard: as many may have to be asked for again after a kill, a process."""
+_WRITTEN_AT_ONCE = 100
+"""Rows of a shard that img2dataset writes together; until then nothing is seen of them."""
 _START_S = 120.0
 """Longest that img2dataset may take to start: it imports for seconds, also where the machine is busy."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
@@ -159,19 +162,21 @@ def _run(source: WebListSource, addresses: list[tuple[int, str]], run: Path, *, 
     """Run img2dataset over some addresses and take in its shards as they are done."""
     _write_list(addresses, run)
     size = min(max(-(-len(addresses) // (4 * source.processes)), 50), _SHARD)
-    patience = _START_S + 3 * source.timeout_s * (1 + -(-size // source.connections))
-    taken = 0
+    patience = _START_S + (_LONGEST_PAUSE_S + 3 * source.timeout_s) * (1 + _WRITTEN_AT_ONCE // source.connections)
+    asked, taken, written = dict(addresses), 0, -1
     with _img2dataset(source, run, shard=size) as child:
         moved = time.monotonic()
         while True:
             ended = child.poll() is not None
-            if new := _take_in(run, store):
-                taken, moved = taken + new, time.monotonic()
+            if new := _take_in(run, asked, store):
+                taken += new
                 bar.update(new)
             elif ended or time.monotonic() - moved > patience:
                 break
             else:
                 time.sleep(0.1)
+            if (now := _bytes_in(run / "out")) != written:
+                moved, written = time.monotonic(), now
     if not taken:
         raise BuildError(
             f"source {source.id!r}: img2dataset gave nothing back "
@@ -191,7 +196,7 @@ def _write_list(addresses: list[tuple[int, str]], run: Path) -> None:
 def _img2dataset(source: WebListSource, run: Path, *, shard: int) -> Iterator[subprocess.Popen[bytes]]:
     """Start img2dataset; it is gone after the block, with all its processes."""
     agent = f"git10m/{version('git10m')} (+{source.contact}) img2dataset/{version('img2dataset')}"
-    settings = Settings(agent=agent, timeout_s=source.timeout_s, most_bytes=source.most_bytes)
+    settings = Settings(agent, source.timeout_s, source.most_bytes, source.connections)
     said: dict[str, Any] = {
         "url_list": str(run / "list.parquet"),
         "input_format": "parquet",
@@ -239,28 +244,29 @@ def _last_words(run: Path) -> str:
     return re.sub(r"\?\S*|(?<![\w:/])/\S*/", "", last)[:300]
 
 
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.*"))
+
+
 def _take_in_what_was_left(runs: Path, store: Store) -> None:
     """Take in the whole shards of runs that were killed, and clear them away."""
     for run in sorted(runs.glob("*")):
         if (run / "list.parquet").exists():
-            _take_in(run, store)
+            listed = pq.read_table(run / "list.parquet")
+            asked = dict(zip(listed["entry"].to_pylist(), listed["url"].to_pylist(), strict=True))
+            _take_in(run, asked, store)
         shutil.rmtree(run, ignore_errors=True)
 
 
-def _take_in(run: Path, store: Store) -> int:
+def _take_in(run: Path, asked: dict[int, str], store: Store) -> int:
     """Take finished shards into the store and delete them; return how many addresses they answered."""
     taken = 0
-    asked: dict[int, str] | None = None
     # its statistics are written when the shard's file is whole
     for finished in sorted((run / "out").glob("*_stats.json")):
         shard = finished.with_name(finished.name.replace("_stats.json", ".parquet"))
-        if not shard.exists():
-            continue
-        if asked is None:
-            listed = pq.read_table(run / "list.parquet")
-            asked = dict(zip(listed["entry"].to_pylist(), listed["url"].to_pylist(), strict=True))
-        taken += store.save(_results(shard, asked))
-        shard.unlink()
+        if shard.exists():
+            taken += store.save(_results(shard, asked))
+            shard.unlink()
     return taken
 
 

@@ -24,7 +24,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS address (
     key BLOB PRIMARY KEY, entry INTEGER NOT NULL, url TEXT NOT NULL, state INTEGER NOT NULL DEFAULT 0,
-    detail TEXT NOT NULL DEFAULT '', digest BLOB
+    detail TEXT NOT NULL DEFAULT '', digest BLOB, listed INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS image (key BLOB PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS open_addresses ON address (entry) WHERE state NOT IN (1, 4);
@@ -104,7 +104,7 @@ class Store:
         self._database.close()
 
     def enter(self, rows: Path, *, digest: str) -> None:
-        """Take over the addresses of a table, each once; those that are there already stay as they are.
+        """Take over the addresses of a table, each once; what is known of those that are there already stays.
 
         Args:
             rows: Of the form `table.ROWS`.
@@ -113,11 +113,13 @@ class Store:
         if self._about("tables") == digest:
             return
         with self._transaction(), pq.ParquetFile(rows) as parquet:
+            self._database.execute("UPDATE address SET listed = 0")
             entry = 0
             for batch in parquet.iter_batches(columns=["url"]):
                 urls = [(i, url) for i, url in enumerate(batch.column(0).to_pylist(), start=entry) if url is not None]
                 self._database.executemany(
-                    "INSERT OR IGNORE INTO address (key, entry, url) VALUES (?, ?, ?)",
+                    "INSERT INTO address (key, entry, url) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+                    "entry = CASE WHEN listed THEN entry ELSE excluded.entry END, listed = 1",
                     ((address_key(url), i, url) for i, url in urls),
                 )
                 entry += batch.num_rows
@@ -126,7 +128,7 @@ class Store:
     def counts(self) -> dict[State, int]:
         """Return the number of addresses in each state."""
         found = dict.fromkeys(State, 0)
-        for state, count in self._database.execute("SELECT state, count(*) FROM address GROUP BY state"):
+        for state, count in self._database.execute("SELECT state, count(*) FROM address WHERE listed GROUP BY state"):
             found[State(state)] = count
         return found
 
@@ -138,9 +140,9 @@ class Store:
             after: Entries above this.
             most: So many.
         """
-        listed = ",".join(str(int(state)) for state in states)
+        asked = ",".join(str(int(state)) for state in states)
         return self._database.execute(
-            f"SELECT entry, url FROM address WHERE state NOT IN (1, 4) AND state IN ({listed}) AND entry > ? "
+            f"SELECT entry, url FROM address WHERE state NOT IN (1, 4) AND state IN ({asked}) AND listed AND entry > ? "
             "ORDER BY entry LIMIT ?",
             (after, most),
         ).fetchall()
@@ -148,7 +150,7 @@ class Store:
     def reasons(self, *, most: int = 3) -> list[tuple[str, int, str]]:
         """Return the commonest failures: what went wrong, how often, and an address of them."""
         return self._database.execute(
-            "SELECT detail, count(*), min(url) FROM address WHERE state NOT IN (0, 1) GROUP BY detail "
+            "SELECT detail, count(*), min(url) FROM address WHERE state NOT IN (0, 1) AND listed GROUP BY detail "
             "ORDER BY count(*) DESC, detail LIMIT ?",
             (most,),
         ).fetchall()
@@ -174,9 +176,13 @@ class Store:
         return saved
 
     def seal(self) -> None:
-        """Note a digest of all that is had, for `content`."""
+        """Note a digest of all that is had, for `content`, if anything has changed."""
+        if not self._database.total_changes and self.content is not None:
+            return
         digest = hashlib.sha256()
-        for key, state, image in self._database.execute("SELECT key, state, digest FROM address ORDER BY key"):
+        for key, state, image in self._database.execute(
+            "SELECT key, state, digest FROM address WHERE listed ORDER BY key"
+        ):
             digest.update(key + bytes([state]) + (image or b""))
         with self._transaction():
             self._tell("content", digest.hexdigest())

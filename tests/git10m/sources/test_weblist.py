@@ -13,9 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +39,7 @@ from git10m.sources import Failure, Moment, Request, Sample
 from git10m.sources.weblist import Fetched, WebList, fetch, open_weblist
 from git10m.sources.weblist import fetching as fetching_room
 from git10m.sources.weblist.fetching import _state
+from git10m.sources.weblist.manners import Settings, opener
 from git10m.sources.weblist.store import Result, State, Store
 
 needs_img2dataset = pytest.mark.skipif(
@@ -262,17 +266,17 @@ def test_a_damaged_table_is_told_without_its_secrets(tmp_path: Path):
         open_weblist(source(path), store=store)
     assert "secret" not in str(told.value)
     (tmp_path / "cut.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(SourceError, match="cut.parquet: the table cannot be read"):
+    with pytest.raises(SourceError, match=r"cut.parquet: the table cannot be read"):
         open_weblist(source(tmp_path / "cut.parquet"), store=store)
     whole = gzip.compress(b"url\nhttp://h/1\n" * 1000)
     (tmp_path / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SourceError, match="cut.csv.gz: the table cannot be read"):
+    with pytest.raises(SourceError, match=r"cut.csv.gz: the table cannot be read"):
         open_weblist(source(tmp_path / "cut.csv.gz"), store=store)
     (tmp_path / "list.jsonl").write_text('{"url": "http://h/1"}\n{"url": \n')
-    with pytest.raises(SourceError, match="list.jsonl, line 2: no JSON"):
+    with pytest.raises(SourceError, match=r"list.jsonl, line 2: no JSON"):
         open_weblist(source(tmp_path / "list.jsonl"), store=store)
     (tmp_path / "latin.csv").write_bytes("url,caption\nhttp://h/1,Zürich\n".encode("latin-1"))
-    with pytest.raises(SourceError, match="latin.csv: the table cannot be read: .*UTF"):
+    with pytest.raises(SourceError, match=r"latin.csv: the table cannot be read: .*UTF"):
         open_weblist(source(tmp_path / "latin.csv"), store=store)
 
 
@@ -287,7 +291,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path):
         with pytest.raises(RecipeError, match=message):
             open_weblist(source(tmp_path / path), store=tmp_path / "store")
     away = WebListSource.model_validate({"id": "web", "path": "https://h/list.csv?token=secret", "contact": CONTACT})
-    with pytest.raises(RecipeError, match="h/list.csv is an address; download the table") as told:
+    with pytest.raises(RecipeError, match=r"h/list.csv is an address; download the table") as told:
         open_weblist(away, store=tmp_path / "store")
     assert "secret" not in str(told.value)
 
@@ -496,6 +500,17 @@ def test_a_longer_table_asks_only_for_what_is_new(website: Website, tmp_path: Pa
 
 
 @needs_img2dataset
+def test_another_table_forgets_the_addresses_of_the_first(website: Website, tmp_path: Path):
+    website.script = {"/0.jpg": [gives(picture(0))], "/1.jpg": [status(503)], "/2.jpg": [gives(picture(2))]}
+    first, second, third = (website.url + path for path in website.script)
+    fetch(open_weblist(source(csv(tmp_path / "list.csv", "url", first, second), retries=0), store=tmp_path))
+    other = open_weblist(source(csv(tmp_path / "list.csv", "url", third, first, third)), store=tmp_path)
+    assert fetch(other) == Fetched(2, 2, {}, 1)
+    assert website.counts() == dict.fromkeys(["/0.jpg", "/1.jpg", "/2.jpg"], 1)
+    assert [isinstance(result, Sample) for result in ask(other)] == [True] * 3
+
+
+@needs_img2dataset
 def test_a_list_without_any_image_is_an_error_that_says_why(website: Website, tmp_path: Path):
     path = csv(tmp_path / "list.csv", "url", *(f"{website.url}/{i}.jpg?token=secret" for i in range(3)))
     with pytest.raises(SourceError, match=r"none of 3 addresses gave an image: 3 × HTTP Error 404") as told:
@@ -638,6 +653,64 @@ def test_what_a_failure_means(detail: str, state: State):
     assert _state(detail) is state
 
 
+# Manners, without img2dataset --------------------------------------------------------------------------------------
+
+
+def asks(**said: Any) -> urllib.request.OpenerDirector:
+    settings = {"agent": "test", "timeout_s": 0.5, "most_bytes": 10_000, "connections": 2, **said}
+    return opener(Settings(**settings))
+
+
+def test_a_request_waits_as_long_as_it_is_told(website: Website):
+    website.script = {"/a.jpg": [status(429, Retry_After="1"), gives(picture(1))], "/b.jpg": [gives(picture(2))]}
+    ask_for, began = asks(), time.monotonic()
+    assert ask_for.open(f"{website.url}/a.jpg", timeout=1).read() == picture(1)
+    assert 1 <= time.monotonic() - began < 4
+    assert [path for path, _ in website.asked] == ["/a.jpg", "/a.jpg"]
+    website.script["/a.jpg"] = [status(503, Retry_After=formatdate(time.time() + 3600, usegmt=True))]
+    for path in ("/a.jpg", "/b.jpg"):
+        with pytest.raises(OSError, match=r"\(Retry-After: 3[56]\d\d\)"):
+            ask_for.open(website.url + path, timeout=1)
+    assert [path for path, _ in website.asked][2:] == ["/a.jpg"], "the whole host is left alone"
+
+
+def test_a_server_that_never_stops_asking_for_patience_is_given_up(website: Website):
+    website.script = {"/a.jpg": [status(429, Retry_After="0")]}
+    with pytest.raises(OSError, match=r"HTTP Error 429: .*\(Retry-After: 0\)"):
+        asks().open(f"{website.url}/a.jpg", timeout=1)
+    assert website.counts() == {"/a.jpg": 4}
+
+
+def test_headers_that_drip_are_not_waited_for(website: Website):
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        with suppress(OSError):
+            for byte in b"HTTP/1.0 200 OK\r\nX-Long: " + b"a" * 100:
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+                time.sleep(0.05)
+
+    website.script = {"/a.jpg": [drip]}
+    began = time.monotonic()
+    with pytest.raises(OSError, match="timed out|closed"):
+        asks().open(f"{website.url}/a.jpg", timeout=0.5)
+    assert time.monotonic() - began < 3
+
+
+def test_a_host_that_does_not_answer_is_left_alone_for_a_while(website: Website):
+    website.script = {"/a.jpg": [resets]}
+    ask_for = asks()
+    for _ in range(10):
+        with pytest.raises(OSError):
+            ask_for.open(f"{website.url}/a.jpg", timeout=1)
+    assert website.counts() == {"/a.jpg": 4}
+
+
+def test_what_is_too_long_is_not_read_to_its_end(website: Website):
+    website.script = {"/a.jpg": [gives(picture(1) + bytes(1_000_000))]}
+    with pytest.raises(ValueError, match=r"no image: longer than 10000 bytes \(most_bytes\)"):
+        asks().open(f"{website.url}/a.jpg", timeout=1)
+
+
 # Reading -----------------------------------------------------------------------------------------------------------
 
 
@@ -702,6 +775,7 @@ def test_a_store_that_is_no_database_says_what_to_do(tmp_path: Path):
         Store(tmp_path / "images.sqlite", writable=True)
 
 
+@needs_img2dataset
 def test_one_that_is_interrupted_leaves_no_process_behind(website: Website, tmp_path: Path):
     website.script = {"/0.jpg": [hangs(30)]}
     path = csv(tmp_path / "list.csv", "url", f"{website.url}/0.jpg")
