@@ -19,7 +19,7 @@ from git10m.errors import RegionError
 from git10m.grid import IntArray, lonlat_to_xy
 from git10m.recipe import Region
 
-__all__ = ["area_of", "tiles_touching", "unwrap"]
+__all__ = ["area_of", "box_area", "intersection", "tiles_touching", "unwrap"]
 
 _DESCENT_LEVELS = 3
 """Levels between two tests of the descent: one cell becomes 64."""
@@ -35,10 +35,19 @@ def area_of(region: Region) -> BaseGeometry:
     Raises:
         RegionError: If the file cannot be read, or the area is empty or malformed.
     """
-    area = _box(region.bbox) if region.bbox is not None else _from_file(Path(str(region.file)))
+    area = box_area(region.bbox) if region.bbox is not None else _from_file(Path(str(region.file)))
     if area.is_empty or area.area == 0:
         raise RegionError(f"region {region.bbox or region.file} is empty; give one with an area")
     return area
+
+
+def intersection(area: BaseGeometry, other: BaseGeometry) -> BaseGeometry:
+    """Return the ground that two areas share; either may run past ±180°."""
+    return shapely.union_all([area.intersection(_turned(other, degrees)) for degrees in (-360.0, 0.0, 360.0)])
+
+
+def _turned(area: BaseGeometry, degrees: float) -> BaseGeometry:
+    return shapely.transform(area, lambda points: points + np.array([degrees, 0.0]))
 
 
 def unwrap(lon: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -106,7 +115,12 @@ def _to_unit_square(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.column_stack(lonlat_to_xy(points[:, 0], points[:, 1]))
 
 
-def _box(bbox: tuple[float, float, float, float]) -> BaseGeometry:
+def box_area(bbox: tuple[float, float, float, float]) -> BaseGeometry:
+    """Return the area of (west, south, east, north) in degrees; west > east crosses the antimeridian.
+
+    Raises:
+        RegionError: If it is empty or outside the globe.
+    """
     west, south, east, north = bbox
     if not (-90 <= south <= 90 and -90 <= north <= 90 and -180 <= west <= 180 and -180 <= east <= 180):
         raise RegionError(f"bbox {list(bbox)} must be [west, south, east, north] in degrees")

@@ -213,7 +213,8 @@ class StacSource(SceneSource):
 
     Attributes:
         address: Root of an API, a static catalog or collection, an ItemCollection (GeoJSON), an item, or a
-            stac-geoparquet file; a path or an address.
+            stac-geoparquet file; a path or an address. ``{env:NAME}`` stands for a variable of the environment.
+        headers: Of each request to the catalog's own host; ``{env:NAME}`` stands for a variable of the environment.
         collection: Of an API or catalog: one or several.
         between: First and last date that are taken, inclusive.
         max_cloud: Most ``eo:cloud_cover`` of an item, percent; items that state none are taken.
@@ -221,7 +222,9 @@ class StacSource(SceneSource):
         choose: Which item a tile is filled from first: ``"least_cloud"``, ``"newest"``, ``"oldest"``, or
             ``"nearest"`` to ``date``.
         date: What ``choose = "nearest"`` is near to.
-        bands: Keys of assets, or common names of bands; ``"KEY:2"`` is the second band of an asset.
+        bands: Keys of assets (``*`` stands for anything), or names or common names of bands; ``"KEY:2"`` is the
+            second band of an asset; numbers are bands of the only asset with pixels. None: the asset ``visual``, else
+            red, green and blue.
         scale: In the units that the asset's own scale and offset give (reflectance, for example), where it states
             them, else in stored values.
         mask: Pixels that the scene classification makes unusable.
@@ -229,10 +232,11 @@ class StacSource(SceneSource):
     """
 
     places: ClassVar[tuple[str, ...]] = ("address",)
-    manners: ClassVar[tuple[str, ...]] = ("sign",)
+    manners: ClassVar[tuple[str, ...]] = ("headers", "sign")
 
     kind: Literal["stac"] = "stac"
     address: str
+    headers: dict[str, str] = {}
     collection: Paths | None = None
     between: tuple[Moment, Moment] | None = None
     max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None

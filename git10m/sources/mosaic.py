@@ -20,7 +20,7 @@ import shapely
 
 from git10m.errors import SourceError
 from git10m.grid import FloatArray, IntArray, gsd_m, tile_centres
-from git10m.region import tiles_touching
+from git10m.region import intersection, tiles_touching
 from git10m.sources import Contribution, Entries, Failure, Group, Request, Sample, credit, without_folders
 from git10m.sources.raster import TURNS, Scene, read_block, supported, turned_boxes
 from git10m.sources.reading import Block
@@ -100,7 +100,7 @@ class Mosaic:
                 continue
             footprint = self.outlines[index]
             if area is not None:
-                footprint = shapely.union_all([_turned(footprint, turn).intersection(area) for turn in TURNS])
+                footprint = intersection(area, footprint)
             for x, y in tiles_touching(footprint, level):
                 if not self.oversample:
                     lon, lat = tile_centres(level, x, y)
@@ -147,10 +147,6 @@ class Mosaic:
     @cached_property
     def _trees(self) -> tuple[shapely.STRtree, ...]:
         return tuple(shapely.STRtree([self.outlines[i] for i in group.scenes]) for group in self.groups)
-
-
-def _turned(shape: Any, degrees: float) -> Any:
-    return shapely.transform(shape, lambda points: points + np.array([degrees, 0.0]))
 
 
 def _block_of(request: Request) -> tuple[int, int, int, int]:

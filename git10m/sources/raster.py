@@ -210,7 +210,7 @@ def _decibels(
     for band in values:
         positive = np.isfinite(band) & (band > 0)
         valid = valid & positive
-        found.append(10.0 * np.log10(np.where(positive, band, 1).astype(np.float32)))
+        found.append((10.0 * np.log10(np.where(positive, band, 1))).astype(np.float32))
     return found, valid
 
 

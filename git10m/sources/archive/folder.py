@@ -89,6 +89,6 @@ def _files(folder: Path) -> Iterator[tuple[int, str]]:
     """Yield (number, ending) of the files in a folder that are called by a number."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            stem, ending = os.path.splitext(entry.name)
+            stem, dot, ending = entry.name.partition(".")
             if stem.isdecimal() and entry.is_file():
-                yield int(stem), ending.lower()
+                yield int(stem), (dot + ending).lower()

@@ -119,9 +119,9 @@ class PMTiles:
             if i < 0:
                 return None
             if directory.runs[i] > 0:
-                if number - directory.ids[i] >= directory.runs[i]:
+                if number - int(directory.ids[i]) >= int(directory.runs[i]):
                     return None
-                return self._header["tile_data_offset"] + int(directory.offsets[i]), int(directory.lengths[i])
+                return int(self._header["tile_data_offset"]) + int(directory.offsets[i]), int(directory.lengths[i])
             directory = self._leaf(directory, i)
         raise broken(self.name, "its directories are nested too deep")
 

@@ -220,7 +220,7 @@ def _served_px(name: str, container: Container) -> int:
                         reasons.append(str(error))
                     else:
                         if (height, width) in {(256, 256), (512, 512)}:
-                            return height
+                            return int(height)
                         reasons.append(f"tiles of {width}×{height} pixels")
                 if len(reasons) >= 20:
                     raise SourceError(

@@ -1,12 +1,12 @@
 """STAC: the items of an API, a static catalog, a file of items or stac-geoparquet, as scenes.
 
-    transport     catalogs' documents read from paths, http(s) and s3, with retries and errors that say what to do
-    searching     an API asked by region, date, collection and cloud cover, page by page
-    crawling      static catalogs, followed from link to link
-    geoparquet    tables of items
-    finding       which items are wanted, in which order; the answer kept, so that a resumed build sees the same
-    assets        which asset holds which band, and in which units its values are
-    scenes        from items to scenes, without opening an asset where the item says enough
+transport     catalogs' documents read from paths, http(s) and s3, with retries and errors that say what to do
+searching     an API asked by region, date, collection and cloud cover, page by page
+crawling      static catalogs, followed from link to link
+geoparquet    tables of items
+finding       which items are wanted, in which order; the answer kept, so that a resumed build sees the same
+assets        which asset holds which band, and in which units its values are
+scenes        from items to scenes, without opening an asset where the item says enough
 """
 
 from __future__ import annotations
@@ -38,4 +38,6 @@ def stac_scenes(source: StacSource, *, area: Any, store: Path) -> list[FoundScen
 
     answer = find_items(source, area=area, store=store)
     problems = [FoundScene(problem.name, "", None, problem.error) for problem in answer.problems]
-    return [scene_of(source, item, answer.collections.get(str(item.get("collection")), {})) for item in answer.items] + problems
+    return [
+        scene_of(source, item, answer.collections.get(str(item.get("collection")), {})) for item in answer.items
+    ] + problems

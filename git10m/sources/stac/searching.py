@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import shapely
+import shapely.geometry
 from pystac_client import Client, ConformanceClasses
 from pystac_client.exceptions import APIError
 from pystac_client.warnings import PystacClientWarning
@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from git10m.errors import RecipeError, SourceError
 from git10m.recipe import StacSource
 from git10m.sources.stac.transport import AbsentError, NotUnderstoodError, Transport, without_query
-from git10m.sources.stac.wanted import Wanted
+from git10m.sources.stac.wanted import Wanted, turned
 
 __all__ = ["Search", "is_api", "search_places"]
 
@@ -47,8 +47,7 @@ def search_places(area: BaseGeometry) -> list[dict[str, Any]]:
         area: Polygon(s) in degrees; longitudes may pass ±180°.
     """
     world = shapely.box(-180.0, -90.0, 180.0, 90.0)
-    turned = [_turned(area, turn).intersection(world) for turn in (-360.0, 0.0, 360.0)]
-    inside = shapely.union_all([part for shape in turned for part in _polygons(shape)])
+    inside = shapely.union_all([part for each in turned(area) for part in _polygons(each.intersection(world))])
     parts = _polygons(inside)
     if len(parts) <= _MOST_BOXES and all(part.area >= part.envelope.area * (1 - 1e-9) for part in parts):
         return [{"bbox": list(part.bounds)} for part in parts]
@@ -206,7 +205,3 @@ class Search:
 
 def _polygons(shape: BaseGeometry) -> list[BaseGeometry]:
     return [part for part in shapely.get_parts(shape).tolist() if part.geom_type == "Polygon" and part.area > 0]
-
-
-def _turned(shape: BaseGeometry, degrees: float) -> BaseGeometry:
-    return shapely.transform(shape, lambda points: points + np.array([degrees, 0.0]))

@@ -7,7 +7,6 @@ of the recipe go to the catalog's own host alone; neither they nor what follows 
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from git10m.errors import RecipeError, SourceError
-from git10m.recipe import StacSource, is_address
+from git10m.errors import SourceError
+from git10m.recipe import StacSource
+from git10m.sources.http.settings import with_environment
 from git10m.sources.remote import s3_file, user_agent
 
 __all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "without_query"]
@@ -58,8 +58,8 @@ class Transport(StacApiIO):
 
     def __init__(self, source: StacSource) -> None:
         super().__init__(headers={"User-Agent": user_agent()}, timeout=_TIMEOUT_S, max_retries=None)
-        self.address = from_environment(source.address, source)
-        self.own_headers = {name: from_environment(text, source) for name, text in source.headers.items()}
+        self.address = with_environment(source.address, source_id=source.id)
+        self.own_headers = {name: with_environment(text, source_id=source.id) for name, text in source.headers.items()}
         self.session = _Session(self.own_headers)
         self.session.headers["User-Agent"] = user_agent()
         passing = Retry(
@@ -130,6 +130,24 @@ class Transport(StacApiIO):
             why = error.strerror or str(error).strip().splitlines()[0][:200]
             raise SourceError(f"{place}: cannot be read ({why}){hint}") from error
 
+    def fetch(self, href: str, path: Path) -> Path:
+        """Write what a server answers to a file, without holding it in memory, and return the file.
+
+        Raises:
+            SourceError: As `request`.
+        """
+        headers = self.own_headers if urlsplit(href).netloc == urlsplit(self.address).netloc else {}
+        try:
+            with self.session.get(href, headers=headers, timeout=self.timeout, stream=True) as answer:
+                if not answer.ok:
+                    raise _refusal(answer.status_code, without_query(href))
+                with path.open("wb") as file:
+                    for part in answer.iter_content(2**20):
+                        file.write(part)
+        except requests.RequestException as error:
+            raise SourceError(f"{without_query(href)}: cannot be fetched ({_reason(error)}); try again") from error
+        return path
+
     def read_json(self, source: Any, *args: Any, **kwargs: Any) -> Any:
         """Return a document; see `request` for errors.
 
@@ -158,22 +176,6 @@ class Transport(StacApiIO):
     )
     def _send(self, method: str, href: str, **what: Any) -> requests.Response:
         return self.session.request(method, href, timeout=self.timeout, **what)
-
-
-def from_environment(text: str, source: StacSource) -> str:
-    """Put variables of the environment in the place of ``{env:NAME}``.
-
-    Raises:
-        RecipeError: If one is not set.
-    """
-
-    def value(found: re.Match[str]) -> str:
-        known = os.environ.get(found[1])
-        if known is None:
-            raise RecipeError(f"source {source.id!r} names {{env:{found[1]}}}: set {found[1]} in the environment")
-        return known
-
-    return re.sub(r"\{env:(\w+)\}", value, text)
 
 
 class _Session(requests.Session):

@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import shapely
+import shapely.affinity
+import shapely.geometry
 from shapely.geometry.base import BaseGeometry
 
 from git10m.recipe import StacSource
 
-__all__ = ["Wanted", "cloud_cover", "footprint_of", "period", "rank"]
+__all__ = ["Wanted", "cloud_cover", "footprint_of", "period", "rank", "turned"]
 
-_TURNS = (-360.0, 0.0, 360.0)
 _UNKNOWN_CLOUD = 101.0
 """Rank by cloud cover of items that state none: after all that do."""
 
@@ -30,10 +31,15 @@ def cloud_cover(item: Document) -> float | None:
 
 
 def period(item: Document) -> tuple[datetime, datetime] | None:
-    """Return when an item was taken: its moment twice, or first and last of its range, in UTC; None if it is undated."""
+    """Return when an item was taken, in UTC: its moment twice, or the ends of its range; None if undated."""
     said = item["properties"]
-    texts = [said.get("datetime")] * 2 if said.get("datetime") else [said.get("start_datetime"), said.get("end_datetime")]
-    found = [_moment(text) for text in texts if text]
+    texts = (
+        [said.get("datetime")] * 2 if said.get("datetime") else [said.get("start_datetime"), said.get("end_datetime")]
+    )
+    try:
+        found = [_moment(text) for text in texts if text]
+    except ValueError:
+        return None
     return (found[0], found[-1]) if found else None
 
 
@@ -58,8 +64,14 @@ def footprint_of(item: Document) -> BaseGeometry | None:
             shape = shapely.geometry.shape(item["geometry"])
         except (shapely.errors.ShapelyError, ValueError, TypeError, KeyError, AttributeError):
             return None
-        return shape if shape.is_valid else shapely.make_valid(shape)
+        valid: BaseGeometry = shape if shape.is_valid else shapely.make_valid(shape)
+        return valid
     return _box(item.get("bbox"))
+
+
+def turned(shape: BaseGeometry) -> list[BaseGeometry]:
+    """Return a shape a turn to the west, as it is, and a turn to the east: outlines may pass ±180°."""
+    return [shapely.affinity.translate(shape, xoff=turn) for turn in (-360.0, 0.0, 360.0)]
 
 
 @dataclass
@@ -69,7 +81,7 @@ class Wanted:
     Attributes:
         source: Of the recipe.
         area: Area of interest in degrees; longitudes may pass ±180°; None: everywhere.
-        dropped: How many items were left out, by reason.
+        dropped: How many items and collections were left out, by reason.
     """
 
     source: StacSource
@@ -102,35 +114,36 @@ class Wanted:
         return reason is None
 
     def may_hold(self, collection: Document) -> bool:
-        """Tell whether a collection's extent may hold what is wanted."""
+        """Tell whether a collection, or one below it, may hold what is wanted."""
+        below = any(link.get("rel") == "child" for link in collection.get("links") or [])
+        if self.collections and collection.get("id") not in self.collections and not below:
+            self.dropped["collections of other names"] += 1
+            return False
         extent = collection.get("extent") or {}
         boxes = [_box(bbox) for bbox in (extent.get("spatial") or {}).get("bbox") or []]
         if boxes and None not in boxes and not any(self._meets(box) for box in boxes if box is not None):
-            self.dropped["in collections of other regions"] += 1
+            self.dropped["collections of other regions"] += 1
             return False
         return True
 
     def _against(self, item: Document) -> str | None:
-        if self.collections and item.get("collection") not in self.collections:
-            return "of other collections"
+        if self.collections and item.get("collection") not in {None, *self.collections}:
+            return "items of other collections"
         if self.between is not None:
             taken = period(item)
             if taken is None or taken[1] < self.between[0] or taken[0] > self.between[1]:
-                return "of other dates"
+                return "items of other dates"
         cloud = cloud_cover(item)
         if self.source.max_cloud is not None and cloud is not None and cloud > self.source.max_cloud:
-            return "with more cloud"
+            return "items with more cloud"
         outline = footprint_of(item)
-        return "in other regions" if outline is not None and not self._meets(outline) else None
+        return "items of other regions" if outline is not None and not self._meets(outline) else None
 
     def _meets(self, shape: BaseGeometry) -> bool:
         """Tell whether a shape shares ground with the area; both may pass ±180°."""
         if self.area is None:
             return True
-        return any(
-            self.area.intersects(shapely.transform(shape, lambda points, turn=turn: points + (turn, 0.0)))
-            for turn in _TURNS
-        )
+        return any(self.area.intersects(each) for each in turned(shape))
 
 
 def _moment(text: str) -> datetime:
@@ -139,7 +152,12 @@ def _moment(text: str) -> datetime:
 
 
 def _box(bbox: Any) -> BaseGeometry | None:
-    if not isinstance(bbox, list | tuple) or len(bbox) not in {4, 6} or not all(isinstance(v, int | float) for v in bbox):
+    if (
+        not isinstance(bbox, list | tuple)
+        or len(bbox) not in {4, 6}
+        or not all(isinstance(v, int | float) for v in bbox)
+    ):
         return None
     west, south, east, north = bbox if len(bbox) == 4 else (bbox[0], bbox[1], bbox[3], bbox[4])
-    return shapely.box(west, south, east + 360.0 if east < west else east, north)
+    box: BaseGeometry = shapely.box(west, south, east + 360.0 if east < west else east, north)
+    return box

@@ -86,21 +86,28 @@ def fetch(weblist: WebList, *, retry_failed: bool = False) -> Fetched:
         SourceError: If no image at all could be had.
         BuildError: If img2dataset cannot run, or the disk is full.
     """
-    source = weblist.source
+    began = time.time()
     with _alone(weblist.folder), Store(weblist.images, writable=True) as store:
         store.enter(weblist.rows, digest=weblist.digest_of_tables)
         _take_in_what_was_left(weblist.runs, store)
-        requests, states = 0, (*_AGAIN, State.REFUSED, State.BROKEN) if retry_failed else _AGAIN
-        for round_ in range(source.retries + 1):
-            if not store.addresses(states, after=-1, most=1):
-                break
-            _check(source)
-            if round_:
-                time.sleep(_pause(store, round_))
-            requests += _ask_once(weblist, store, states)
-            states = _AGAIN
-        store.seal()
+        # another process may have tried everything while this one waited for the lock
+        requests = _ask_in_rounds(weblist, store, retry_failed=retry_failed) if store.ended < began else 0
+        store.seal(ended=time.time())
         return _account(weblist, store, requests)
+
+
+def _ask_in_rounds(weblist: WebList, store: Store, *, retry_failed: bool) -> int:
+    """Ask for what is not had until nothing that may pass is left, or the rounds are used up; return how often."""
+    requests, states = 0, (*_AGAIN, State.REFUSED, State.BROKEN) if retry_failed else _AGAIN
+    for round_ in range(weblist.source.retries + 1):
+        if not store.addresses(states, after=-1, most=1):
+            break
+        _check(weblist.source)
+        if round_:
+            time.sleep(_pause(store, round_))
+        requests += _ask_once(weblist, store, states)
+        states = _AGAIN
+    return requests
 
 
 def _check(source: WebListSource) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.response import addinfourl
 
-from git10m.sources.served import decode
+from git10m.sources.weblist.pictures import decode_picture
 
 __all__ = ["Manners", "Settings", "opener"]
 
@@ -99,10 +99,10 @@ class Manners(urllib.request.BaseHandler):
         if not body:
             raise ValueError(f"nothing there: HTTP {response.status} without a body")
         try:
-            decode(body, fill=(0, 0, 0))
+            decode_picture(body, fill=(0, 0, 0))
         except ValueError as error:
             kind = response.headers.get_content_type()
-            raise ValueError(f"no image: {error} ({kind}, {len(body)} bytes)") from error
+            raise ValueError(f"no image: {error} ({kind})") from error
         return Whole(io.BytesIO(body), response.headers, response.url, response.status)
 
     def http_error_429(self, request: urllib.request.Request, response: Any, *said: Any) -> Any:
@@ -118,7 +118,7 @@ class Manners(urllib.request.BaseHandler):
         if waits == _MOST_WAITS or seconds > _LONGEST_WAIT_S:
             raise HTTPError(request.full_url, code, f"{message} (Retry-After: {seconds:.0f})", headers, None)
         request.waits = waits + 1  # type: ignore[attr-defined]
-        return self.parent.open(request, timeout=request.timeout)  # type: ignore[attr-defined]
+        return self.parent.open(request, timeout=request.timeout)
 
     https_request, https_response, http_error_503 = http_request, http_response, http_error_429
 
@@ -158,7 +158,7 @@ class _Hosts(urllib.request.AbstractHTTPHandler):
 
     def do_open(self, http_class: Any, req: urllib.request.Request, **said: Any) -> Any:
         """Open one connection and return its answer."""
-        patient = type("Patient", (_Patient, http_class), {})
+        patient: Any = type("Patient", (_Patient, http_class), {})
         try:
             response = super().do_open(patient, req, **said)
         except (OSError, http.client.HTTPException):
@@ -194,6 +194,10 @@ class _Patient(http.client.HTTPConnection):
         timer.start()
         try:
             response = super().getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            if not ended.is_set():
+                raise
+            raise TimeoutError("timed out: the headers did not end") from error
         finally:
             timer.cancel()
         if ended.is_set():

@@ -15,7 +15,7 @@ from git10m.errors import RecipeError
 from git10m.grid import IntArray
 from git10m.recipe.sources import WebListSource
 from git10m.sources import Contribution, Entries, Failure, Given, Group, Moment, Request, Sample, credit
-from git10m.sources.served import decode
+from git10m.sources.weblist.pictures import decode_picture
 from git10m.sources.weblist.store import REASONS, State, Store, Stored
 from git10m.sources.weblist.table import ROW_GROUP_ROWS, shown, table_files, tables_digest, write_rows
 
@@ -31,7 +31,7 @@ def open_weblist(source: WebListSource, *, store: Path, fill: tuple[int, int, in
 
     Args:
         source: As located.
-        store: Folder for what is kept between runs; the list has a folder of its own in it.
+        store: Folder for what is kept between runs, of this list alone.
         fill: RGB of transparent pixels.
 
     Raises:
@@ -40,9 +40,8 @@ def open_weblist(source: WebListSource, *, store: Path, fill: tuple[int, int, in
     """
     files = table_files(source)
     digest = tables_digest(source, files)
-    folder = store / f"{source.id}.weblist"
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = folder / "rows.parquet"
+    store.mkdir(parents=True, exist_ok=True)
+    rows = store / "rows.parquet"
     if not _is_of(rows, digest):
         write_rows(source, files, rows, digest=digest)
     with pq.ParquetFile(rows) as parquet:
@@ -52,7 +51,7 @@ def open_weblist(source: WebListSource, *, store: Path, fill: tuple[int, int, in
         raise RecipeError(
             f"source {source.id!r}: column {source.url_column!r} holds no http or https address in any of {size} rows"
         )
-    return WebList(source, folder, size, digest, fill)
+    return WebList(source, store, size, digest, fill)
 
 
 def _is_of(rows: Path, digest: str) -> bool:
@@ -152,7 +151,7 @@ class WebList:
         if stored.bytes is None:
             return Failure(request, REASONS[stored.state], f"{item}: {stored.detail}")
         try:
-            image = decode(stored.bytes, fill=self.fill)
+            image = decode_picture(stored.bytes, fill=self.fill)
         except ValueError as error:
             return Failure(request, "unreadable", f"{item}: {error}")
         parts = (self._contribution(row, item),)

@@ -175,9 +175,11 @@ class Store:
                 saved += changed
         return saved
 
-    def seal(self) -> None:
-        """Note a digest of all that is had, for `content`, if anything has changed."""
+    def seal(self, *, ended: float) -> None:
+        """Note when fetching ended, and a digest of all that is had, for `content`."""
         if not self._database.total_changes and self.content is not None:
+            with self._transaction():
+                self._tell("ended", repr(ended))
             return
         digest = hashlib.sha256()
         for key, state, image in self._database.execute(
@@ -186,11 +188,17 @@ class Store:
             digest.update(key + bytes([state]) + (image or b""))
         with self._transaction():
             self._tell("content", digest.hexdigest())
+            self._tell("ended", repr(ended))
 
     @property
     def content(self) -> str | None:
         """Digest of what was had when fetching last ended; None before."""
         return self._about("content")
+
+    @property
+    def ended(self) -> float:
+        """When fetching last ended, in seconds since 1970; 0 before."""
+        return float(self._about("ended") or 0)
 
     def look_up(self, urls: Sequence[str]) -> dict[str, Stored]:
         """Return what is held of addresses."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,11 @@ def tiles_of(capfd: Capture, folder: Path, source: str, *, image: str = "png") -
     assert done.code == 0, done.err
     checked = command(capfd, "verify", folder / "dataset", "--workers", 1)
     assert checked.code == 0, checked.err
-    rows = [row for file in (folder / "dataset/data").glob("*.parquet") for row in pq.read_table(file).to_pylist()]
-    return {row["Google_location"]: pixels(row) for row in rows}
+    return {row["Google_location"]: pixels(row) for row in rows_of(folder)}
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [row for file in (folder / "dataset/data").glob("*.parquet") for row in pq.read_table(file).to_pylist()]
 
 
 def pixels(row: dict[str, Any]) -> np.ndarray:
@@ -69,20 +73,35 @@ def test_a_tile_server_gives_the_same_tiles(
 ):
     path = imagery / "rasters" / RASTER
     said = {"resampling": "bilinear", "reproject": "bilinear"}
-    for suffix, image, most in ((".png", "png", 1.0), (".jpg", "jpeg", 3.0), (".webp", "webp", 3.0)):
+    for suffix, image in ((".png", "png"), (".jpeg", "jpeg"), (".webp", "webp")):
         url = titiler.xyz(path, suffix=suffix, **said) + "&bidx=1&bidx=2&bidx=3"
         source = f'kind = "xyz"\nurl = "{url}"\ncontact = "tests@example.org"\nrate = 0'
         served = tiles_of(capfd, tmp_path / image, source, image=image)
         expected = from_file(capfd)
         # JPEG knows no transparency: there the tiles at the edge are whole, and black beyond it.
-        served = {name: served[name] for name in expected} if suffix == ".jpg" else served
-        assert difference(served, expected) <= most
+        served = {name: served[name] for name in expected} if image == "jpeg" else served
+        if image == "png":
+            assert difference(served, expected) <= 1.0
+        else:
+            # TiTiler's JPEGs are of quality 75 and take 3.3 from this farmland by themselves.
+            most = 3.5 if image == "jpeg" else 3.0
+            assert np.mean([np.abs(served[name] - expected[name]).mean() for name in expected]) <= most
+            with sqlite3.connect(tmp_path / image / "dataset/work/sources/here/answers.sqlite") as store:
+                answers = {body for (body,) in store.execute("SELECT body FROM answers WHERE status = 200")}
+            kept = {row["image"]["bytes"] for row in rows_of(tmp_path / image)}
+            assert kept <= answers  # to the byte what the server gave
 
 
 def test_wmts_gives_the_same_tiles(capfd: Capture, imagery: Path, tmp_path: Path, titiler: Any, from_file: Any):
     path = imagery / "rasters" / RASTER
     address = titiler.wmts(path, resampling="bilinear", reproject="bilinear") + "&bidx=1&bidx=2&bidx=3"
-    source = f'kind = "wmts"\naddress = "{address}"\nmatrix_set = "WebMercatorQuad"\ncontact = "a@b.org"\nrate = 0'
+    source = f"""
+        kind = "wmts"
+        address = "{address}"
+        wmts_layer = "{path}_WebMercatorQuad_default"
+        contact = "tests@example.org"
+        rate = 0
+    """
     assert difference(tiles_of(capfd, tmp_path, source), from_file(capfd)) <= 1.0
 
 

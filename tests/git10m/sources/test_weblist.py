@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from email.utils import formatdate
@@ -40,6 +41,7 @@ from git10m.sources.weblist import Fetched, WebList, fetch, open_weblist
 from git10m.sources.weblist import fetching as fetching_room
 from git10m.sources.weblist.fetching import _state
 from git10m.sources.weblist.manners import Settings, opener
+from git10m.sources.weblist.pictures import decode_picture
 from git10m.sources.weblist.store import Result, State, Store
 
 needs_img2dataset = pytest.mark.skipif(
@@ -118,13 +120,13 @@ def test_several_tables_are_one_list_in_the_order_of_their_names(tmp_path: Path)
     (tmp_path / "tables").mkdir()
     for name in ("b", "a"):
         csv(tmp_path / f"tables/{name}.csv", "url", f"https://h/{name}/1.jpg", f"https://h/{name}/2.jpg")
-    weblist = open_weblist(source(tmp_path / "tables"), store=tmp_path)
+    weblist = open_weblist(source(tmp_path / "tables"), store=tmp_path / "store")
     assert [row["url"] for row in rows_of(weblist)] == [f"https://h/{n}/{i}.jpg" for n in "ab" for i in (1, 2)]
     assert weblist.size == 4
-    again = open_weblist(source(tmp_path / "tables/*.csv"), store=tmp_path)
+    again = open_weblist(source(tmp_path / "tables/*.csv"), store=tmp_path / "store")
     assert again.identity == weblist.identity
     csv(tmp_path / "tables/a.csv", "url", "https://h/other.jpg")
-    assert open_weblist(source(tmp_path / "tables"), store=tmp_path).identity != weblist.identity
+    assert open_weblist(source(tmp_path / "tables"), store=tmp_path / "store").identity != weblist.identity
 
 
 def test_columns_of_ours_are_taken_under_their_own_names_and_under_others(tmp_path: Path):
@@ -136,7 +138,9 @@ def test_columns_of_ours_are_taken_under_their_own_names_and_under_others(tmp_pa
         "http://h/3.png,,,2019,,,third,",
     )
     columns = {"acquired_at": "when", "split": "set", "synthetic": "made"}
-    weblist = open_weblist(source(path, url_column="link", caption_column="text", columns=columns), store=tmp_path)
+    weblist = open_weblist(
+        source(path, url_column="link", caption_column="text", columns=columns), store=tmp_path / "store"
+    )
     first, second, third = rows_of(weblist)
     assert (first["acquired_at"], first["acquired_precision"]) == (datetime(2020, 8, 31, tzinfo=UTC), "day")
     assert (second["acquired_at"], second["acquired_precision"]) == (
@@ -155,8 +159,8 @@ def test_a_column_is_left_out_on_request(tmp_path: Path):
     with pytest.raises(
         RecipeError, match=r"row 1: level 8, x 512, y 512 is no tile; .* columns = \{x = \"\", y = \"\"\}"
     ):
-        open_weblist(source(path), store=tmp_path)
-    row = rows_of(open_weblist(source(path, columns={"x": "", "y": ""}), store=tmp_path))[0]
+        open_weblist(source(path), store=tmp_path / "store")
+    row = rows_of(open_weblist(source(path, columns={"x": "", "y": ""}), store=tmp_path / "store"))[0]
     assert (row["tile_level"], row["x"], row["y"]) == (8, *Tile.from_lonlat(7.5, 47.5, 8).name.split("_")[1:]) or (
         Tile(8, row["x"], row["y"]) == Tile.from_lonlat(7.5, 47.5, 8)
     )
@@ -176,13 +180,13 @@ def test_a_tile_may_be_given_in_four_ways(level: int, lon: float, lat: float):
     with tempfile.TemporaryDirectory() as folder:
         for name, way in ways.items():
             pq.write_table(pa.Table.from_pylist([{"url": "http://h/a.jpg", **way}]), f"{folder}/list.parquet")
-            entries = open_weblist(source(Path(folder) / "list.parquet"), store=Path(folder)).entries(0)
+            entries = open_weblist(source(Path(folder) / "list.parquet"), store=Path(folder) / "store").entries(0)
             assert (entries.level[0], entries.x[0], entries.y[0]) == (tile.level, tile.x, tile.y), name
 
 
 def test_a_level_alone_gives_a_resolution_without_a_place(tmp_path: Path):
     path = csv(tmp_path / "list.csv", "url,level", "http://h/1.jpg,16")
-    weblist = open_weblist(source(path), store=tmp_path)
+    weblist = open_weblist(source(path), store=tmp_path / "store")
     assert weblist.entries(0).level.tolist() == [0]
     assert rows_of(weblist)[0]["level"] == 16
 
@@ -201,16 +205,16 @@ def test_timestamps_of_parquet_are_moments(tmp_path: Path):
 
 def test_numbers_may_be_missing_but_a_caption_may_say_so(tmp_path: Path):
     path = csv(tmp_path / "list.csv", "url,caption,level,img_quality_score,acquired_at", "http://h/1,NA,nan,NA,NaT")
-    row = rows_of(open_weblist(source(path), store=tmp_path))[0]
+    row = rows_of(open_weblist(source(path), store=tmp_path / "store"))[0]
     assert (row["captions"], row["level"], row["img_quality_score"], row["acquired_at"]) == (["NA"], 0, None, None)
     pq.write_table(pa.table({"url": ["http://h/1"], "level": [float("nan")]}), tmp_path / "list.parquet")
-    assert rows_of(open_weblist(source(tmp_path / "list.parquet"), store=tmp_path))[0]["level"] == 0
+    assert rows_of(open_weblist(source(tmp_path / "list.parquet"), store=tmp_path / "store"))[0]["level"] == 0
 
 
 def test_what_is_no_web_address_is_never_asked_for(tmp_path: Path):
     bad = ["file:///etc/passwd", "ftp://h/a.jpg", "/etc/passwd", "", "http://", "data:image/png;base64,AA", "http://[1"]
     pq.write_table(pa.table({"url": [*bad, None, "HTTP://h/ä b.jpg?x=1#part"]}), tmp_path / "list.parquet")
-    weblist = open_weblist(source(tmp_path / "list.parquet"), store=tmp_path)
+    weblist = open_weblist(source(tmp_path / "list.parquet"), store=tmp_path / "store")
     assert [row["url"] for row in rows_of(weblist)] == [None] * 8 + ["http://h/%C3%A4%20b.jpg?x=1"]
     with Store(weblist.folder / "other.sqlite", writable=True) as store:
         store.enter(weblist.rows, digest="a")
@@ -256,7 +260,7 @@ def test_a_wrong_table_is_told_with_the_row_and_the_column(
 ):
     with pytest.raises(RecipeError, match=message):
         open_weblist(source(csv(tmp_path / "list.csv", *lines), **said), store=tmp_path / "store")
-    assert not (tmp_path / "store/web.weblist/rows.parquet").exists() or "any of 2 rows" in message
+    assert not (tmp_path / "store/rows.parquet").exists() or "any of 2 rows" in message
 
 
 def test_a_damaged_table_is_told_without_its_secrets(tmp_path: Path):
@@ -469,7 +473,7 @@ def test_a_later_run_asks_only_for_what_failed(website: Website, tmp_path: Path)
     website.script["/login.jpg"] = [status(401), gives(picture(6))]
     paths = [*website.script, "/gone.jpg"]
     path = csv(tmp_path / "list.csv", "url", *(website.url + each for each in paths))
-    weblist = open_weblist(source(path, retries=0), store=tmp_path)
+    weblist = open_weblist(source(path, retries=0), store=tmp_path / "store")
     first = fetch(weblist)
     assert (first.had, first.failed, first.requests) == (4, {"unreachable": 2, "no_data": 1}, 7)
     before = weblist.digest(0, 0, (0, 0, 0, 0))
@@ -492,9 +496,9 @@ def test_a_later_run_asks_only_for_what_failed(website: Website, tmp_path: Path)
 def test_a_longer_table_asks_only_for_what_is_new(website: Website, tmp_path: Path):
     website.script = {f"/{i}.jpg": [gives(picture(i))] for i in range(6)}
     urls = [website.url + path for path in website.script]
-    fetch(open_weblist(source(csv(tmp_path / "list.csv", "url", *urls[:3])), store=tmp_path))
+    fetch(open_weblist(source(csv(tmp_path / "list.csv", "url", *urls[:3])), store=tmp_path / "store"))
     website.asked.clear()
-    longer = open_weblist(source(csv(tmp_path / "list.csv", "url", *urls)), store=tmp_path)
+    longer = open_weblist(source(csv(tmp_path / "list.csv", "url", *urls)), store=tmp_path / "store")
     assert fetch(longer).had == 6
     assert website.counts() == dict.fromkeys(["/3.jpg", "/4.jpg", "/5.jpg"], 1)
 
@@ -503,18 +507,30 @@ def test_a_longer_table_asks_only_for_what_is_new(website: Website, tmp_path: Pa
 def test_another_table_forgets_the_addresses_of_the_first(website: Website, tmp_path: Path):
     website.script = {"/0.jpg": [gives(picture(0))], "/1.jpg": [status(503)], "/2.jpg": [gives(picture(2))]}
     first, second, third = (website.url + path for path in website.script)
-    fetch(open_weblist(source(csv(tmp_path / "list.csv", "url", first, second), retries=0), store=tmp_path))
-    other = open_weblist(source(csv(tmp_path / "list.csv", "url", third, first, third)), store=tmp_path)
+    fetch(open_weblist(source(csv(tmp_path / "list.csv", "url", first, second), retries=0), store=tmp_path / "store"))
+    other = open_weblist(source(csv(tmp_path / "list.csv", "url", third, first, third)), store=tmp_path / "store")
     assert fetch(other) == Fetched(2, 2, {}, 1)
     assert website.counts() == dict.fromkeys(["/0.jpg", "/1.jpg", "/2.jpg"], 1)
     assert [isinstance(result, Sample) for result in ask(other)] == [True] * 3
 
 
 @needs_img2dataset
+def test_two_processes_that_start_together_ask_once(website: Website, tmp_path: Path):
+    website.script = {f"/{i}.jpg": [gives(picture(i))] for i in range(20)} | {"/moody.jpg": [status(503)]}
+    path = csv(tmp_path / "list.csv", "url", *(website.url + each for each in website.script))
+    weblist = open_weblist(source(path, retries=1), store=tmp_path / "store")
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: fetch(weblist), range(2)))
+    assert [each.had for each in done] == [20, 20]
+    assert sorted(each.requests for each in done) == [0, 22]
+    assert website.counts()["/moody.jpg"] == 2
+
+
+@needs_img2dataset
 def test_a_list_without_any_image_is_an_error_that_says_why(website: Website, tmp_path: Path):
     path = csv(tmp_path / "list.csv", "url", *(f"{website.url}/{i}.jpg?token=secret" for i in range(3)))
     with pytest.raises(SourceError, match=r"none of 3 addresses gave an image: 3 × HTTP Error 404") as told:
-        fetch(open_weblist(source(path), store=tmp_path))
+        fetch(open_weblist(source(path), store=tmp_path / "store"))
     assert "secret" not in str(told.value)
 
 
@@ -542,8 +558,8 @@ def test_killed_three_times_it_asks_for_nothing_that_is_stored(website: Website,
 
     website.script = {f"/{i}.jpg": [slowly(picture(i))] for i in range(600)}
     path = csv(tmp_path / "list.csv", "url", *(website.url + each for each in website.script))
-    command = [sys.executable, "-c", KILLED, str(path), str(tmp_path)]
-    images = tmp_path / "web.weblist/images.sqlite"
+    command = [sys.executable, "-c", KILLED, str(path), str(tmp_path / "store")]
+    images = tmp_path / "store/images.sqlite"
 
     def stored() -> set[str]:
         if not images.exists():
@@ -570,12 +586,12 @@ def test_killed_three_times_it_asks_for_nothing_that_is_stored(website: Website,
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "600"
     assert not had & {each for each, _ in website.asked[seen:]}
-    assert not list((tmp_path / "web.weblist/runs").iterdir())
+    assert not list((tmp_path / "store/runs").iterdir())
 
 
 def test_whole_shards_of_a_killed_run_are_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     urls = [f"http://h/{i}.jpg" for i in range(4)]
-    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", *urls)), store=tmp_path)
+    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", *urls)), store=tmp_path / "store")
     run = weblist.runs / "killed"
     (run / "out").mkdir(parents=True)
     pq.write_table(pa.table({"url": urls, "entry": range(4)}), run / "list.parquet")
@@ -598,7 +614,7 @@ def shard(stem: Path, urls: Mapping[int, str], *, whole: bool) -> None:
 
 
 def test_rows_that_were_not_asked_for_are_not_believed(tmp_path: Path):
-    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", "http://h/0.jpg")), store=tmp_path)
+    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", "http://h/0.jpg")), store=tmp_path / "store")
     run = weblist.runs / "odd"
     (run / "out").mkdir(parents=True)
     pq.write_table(pa.table({"url": ["http://h/0.jpg"], "entry": [0]}), run / "list.parquet")
@@ -619,7 +635,7 @@ def test_img2dataset_that_cannot_run_is_told_with_its_last_words(tmp_path: Path,
 
 def test_without_img2dataset_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fetching_room, "find_spec", lambda _: None)
-    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", "http://h/0.jpg")), store=tmp_path)
+    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", "http://h/0.jpg")), store=tmp_path / "store")
     with pytest.raises(RecipeError, match=r"pip install 'git10m\[img2dataset\]'"):
         fetch(weblist)
 
@@ -628,7 +644,7 @@ def test_a_contact_that_no_header_can_carry_is_refused(tmp_path: Path):
     path = csv(tmp_path / "list.csv", "url", "http://h/0.jpg")
     for contact in ("jürg@example.org", "a@b.org\r\nX-Evil: 1"):
         with pytest.raises(RecipeError, match="cannot be sent"):
-            fetch(open_weblist(source(path, contact=contact), store=tmp_path))
+            fetch(open_weblist(source(path, contact=contact), store=tmp_path / "store"))
 
 
 @pytest.mark.parametrize(
@@ -691,7 +707,7 @@ def test_headers_that_drip_are_not_waited_for(website: Website):
 
     website.script = {"/a.jpg": [drip]}
     began = time.monotonic()
-    with pytest.raises(OSError, match="timed out|closed"):
+    with pytest.raises(OSError, match="timed out: the headers did not end"):
         asks().open(f"{website.url}/a.jpg", timeout=0.5)
     assert time.monotonic() - began < 3
 
@@ -711,6 +727,47 @@ def test_what_is_too_long_is_not_read_to_its_end(website: Website):
         asks().open(f"{website.url}/a.jpg", timeout=1)
 
 
+# Images ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["tiff", "bmp", "png"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+def test_images_of_older_sets_are_read_as_pillow_reads_them(form: str, mode: str):
+    made = Image.open(io.BytesIO(picture(3, "png"))).convert(mode)
+    buffer = io.BytesIO()
+    made.save(buffer, form)
+    read = decode_picture(buffer.getvalue(), fill=(0, 0, 0))
+    np.testing.assert_array_equal(read.pixels, np.asarray(made.convert("RGB")))
+    assert read.valid.all()
+    assert read.kept is None
+
+
+def test_real_chips_in_tiff_are_read(imagery: Path):
+    chips = sorted((imagery / "chips/ucm").glob("*.tif"))
+    assert chips
+    for chip in chips:
+        read = decode_picture(chip.read_bytes(), fill=(0, 0, 0))
+        with Image.open(chip) as image:
+            np.testing.assert_array_equal(read.pixels, np.asarray(image.convert("RGB")))
+
+
+def test_what_is_no_image_of_eight_bits_says_so(imagery: Path):
+    deep = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(deep, "tiff")
+    with pytest.raises(ValueError, match="a TIFF image of mode I;16; those of 8 bits"):
+        decode_picture(deep.getvalue(), fill=(0, 0, 0))
+    whole = (imagery / "chips/ucm/3.tif").read_bytes()
+    for damaged in (
+        whole[:100],
+        whole[: len(whole) // 2],
+        next((imagery / "chips/eurosat").rglob("*.tif")).read_bytes(),
+    ):
+        with pytest.raises(ValueError, match="a TIFF image"):
+            decode_picture(damaged, fill=(0, 0, 0))
+    with pytest.raises(ValueError, match="HTML"):
+        decode_picture(b"<html></html>", fill=(0, 0, 0))
+
+
 # Reading -----------------------------------------------------------------------------------------------------------
 
 
@@ -721,7 +778,9 @@ def test_images_come_back_in_any_order_with_what_the_table_says(tmp_path: Path):
         "http://user:pw@h/d/a.jpg?key=secret,One,2020-08-31,© {year} H,train,16,2.5",
         "http://h/b.png,Two,,,,,",
     )
-    weblist = open_weblist(source(path, sensor="OrbView-3", platform="satellite", attribution="H"), store=tmp_path)
+    weblist = open_weblist(
+        source(path, sensor="OrbView-3", platform="satellite", attribution="H"), store=tmp_path / "store"
+    )
     clear = np.zeros((4, 4, 4), np.uint8)
     clear[:2] = 255
     buffer = io.BytesIO()
@@ -733,7 +792,7 @@ def test_images_come_back_in_any_order_with_what_the_table_says(tmp_path: Path):
         store.save(
             (url, Result(i, State.HAD, bytes=body)) for i, (url, body) in enumerate(zip(urls, bodies, strict=True))
         )
-        store.seal()
+        store.seal(ended=0.0)
     sent: WebList = pickle.loads(pickle.dumps(weblist))
     second, first, again = sent.read([Request(None, 0, 1), Request(None, 0, 0), Request(None, 0, 1)])
     assert isinstance(first, Sample)
@@ -753,7 +812,7 @@ def test_images_come_back_in_any_order_with_what_the_table_says(tmp_path: Path):
 
 def test_what_is_stored_is_written_all_or_nothing(tmp_path: Path):
     urls = [f"http://h/{i}.jpg" for i in range(3)]
-    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", *urls)), store=tmp_path)
+    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", *urls)), store=tmp_path / "store")
 
     def results() -> Iterator[tuple[str, Result]]:
         yield urls[0], Result(0, State.HAD, bytes=b"one")
@@ -780,7 +839,9 @@ def test_one_that_is_interrupted_leaves_no_process_behind(website: Website, tmp_
     website.script = {"/0.jpg": [hangs(30)]}
     path = csv(tmp_path / "list.csv", "url", f"{website.url}/0.jpg")
     child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path), str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", KILLED, str(path), str(tmp_path / "store")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     until = time.monotonic() + 60
     while time.monotonic() < until and not website.asked:

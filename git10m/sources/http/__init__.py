@@ -1,0 +1,10 @@
+"""A polite HTTP client: what it is given is kept, what it may ask is counted, and servers set the pace.
+
+settings    Manners: who asks, how fast, how often again          pace       rate, pauses and budgets of all processes
+store       answers on the disk, each at most once asked for      client     requests, retries, checks
+"""
+
+from git10m.sources.http.client import Answer, Ask, Fetcher
+from git10m.sources.http.settings import Manners, with_environment
+
+__all__ = ["Answer", "Ask", "Fetcher", "Manners", "with_environment"]

@@ -1,0 +1,94 @@
+"""Items and collections without what a build does not need, and without anything that is secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from git10m.sources.stac.transport import absolute, without_query
+
+__all__ = ["SIGNED", "slim_collection", "slim_item"]
+
+SIGNED = "git10m:signed"
+"""Mark of an asset whose address came with a signature, which is not kept."""
+_OF_ASSETS = frozenset(
+    {"href", "type", "roles", "bands", "nodata", "data_type", "gsd", "scale", "offset", "file:checksum"}
+)
+_SPACES = ("proj:", "raster:", "eo:")
+_BULKY = frozenset(
+    {"statistics", "histogram", "classification:bitfields", "classification:classes", "raster:histogram"}
+)
+_LINKS = frozenset({"license", "collection"})
+_OF_COLLECTIONS = frozenset({"id", "type", "title", "license", "providers", "item_assets"})
+_SIGNATURES = re.compile(
+    r"^(sig|signature|se|sp|sv|sr|token|access_token|api_?key|subscription-key|key|auth|password|policy|expires"
+    r"|key-pair-id|googleaccessid|awsaccesskeyid|x-amz-.*|x-goog-.*|x-oss-.*|ossaccesskeyid)$",
+    re.IGNORECASE,
+)
+
+Document = Mapping[str, Any]
+
+
+def slim_item(item: Document, base: str) -> dict[str, Any]:
+    """Return an item with whole addresses; signatures in them are left out and marked as `SIGNED`.
+
+    Args:
+        item: As STAC 1.1 has it.
+        base: Path or address that its links start from.
+    """
+    properties = {name: value for name, value in item["properties"].items() if name != "proj:geometry"}
+    return {
+        "type": "Feature",
+        "id": str(item["id"]),
+        "collection": item.get("collection"),
+        "geometry": item.get("geometry"),
+        "bbox": item.get("bbox"),
+        "properties": {name: _unsigned(value) for name, value in properties.items()},
+        "links": [link for link in _links(item) if link["rel"] != "collection"],
+        "assets": {key: _slim_asset(asset, base) for key, asset in sorted(item["assets"].items())},
+    }
+
+
+def slim_collection(collection: Document) -> dict[str, Any]:
+    """Return what the items of a collection share: licence, providers, fields of assets."""
+    kept = {name: value for name, value in collection.items() if name in _OF_COLLECTIONS}
+    assets = collection.get("item_assets") or {}
+    if assets:
+        kept["item_assets"] = {key: _fields(asset) for key, asset in sorted(assets.items())}
+    return kept | {"links": _links(collection)}
+
+
+def _slim_asset(asset: Document, base: str) -> dict[str, Any]:
+    href = absolute(str(asset["href"]), base)
+    plain = str(_unsigned(href))
+    kept = _fields(asset) | {"href": plain}
+    return kept | {SIGNED: True} if plain != href else kept
+
+
+def _fields(asset: Document) -> dict[str, Any]:
+    kept = {name: value for name, value in asset.items() if name in _OF_ASSETS or name.startswith(_SPACES)}
+    for name in ("bands", "eo:bands", "raster:bands"):
+        if isinstance(kept.get(name), list):
+            kept[name] = [{key: each[key] for key in each if key not in _BULKY} for each in kept[name]]
+    return {name: value for name, value in kept.items() if name not in _BULKY}
+
+
+def _links(document: Document) -> list[dict[str, Any]]:
+    links = document.get("links") or []
+    return [
+        {"rel": link["rel"], "href": _unsigned(str(link.get("href"))), "title": link.get("title")}
+        for link in links
+        if link.get("rel") in _LINKS
+    ]
+
+
+def _unsigned(value: Any) -> Any:
+    """Leave out of an address a query that holds a signature, and a user's name and password."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    query = urlsplit(value).query
+    secret = any(_SIGNATURES.match(name) for name, _ in parse_qsl(query, keep_blank_values=True))
+    plain = without_query(value)
+    return plain if secret else f"{plain}?{query}" if query else plain
