@@ -6,18 +6,19 @@ are wrapped back into the grid. Latitudes beyond ±85.0511° lie outside the gri
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyproj
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from git10m.errors import RegionError
 from git10m.grid import IntArray, lonlat_to_xy
-from git10m.recipe import Region
+from git10m.recipe import Region, shown
 
 __all__ = ["area_of", "box_area", "intersection", "tiles_touching", "unwrap"]
 
@@ -25,19 +26,33 @@ _DESCENT_LEVELS = 3
 """Levels between two tests of the descent: one cell becomes 64."""
 _ROUNDING = 1e-13
 """Part of the grid's width (4 µm) below which an overlap is the rounding of coordinates on the grid's own lines."""
+_CIRCLE_POINTS = 128
+_KM_PER_DEGREE = 111.2
 _STRAIGHT_DEG = 0.1
 """Edges are straight in degrees and curved on the grid; pieces of this length stray by less than 10 m."""
 
 
 def area_of(region: Region) -> BaseGeometry:
-    """Return the area of interest of a recipe, in degrees.
+    """Return the area of interest of a recipe, in degrees; longitudes may run past ±180°.
 
     Raises:
-        RegionError: If the file cannot be read, or the area is empty or malformed.
+        RegionError: If a file cannot be read, a column or value is not in it, or the area is empty or malformed.
     """
-    area = box_area(region.bbox) if region.bbox is not None else _from_file(Path(str(region.file)))
+    if region.bbox is not None:
+        area = box_area(region.bbox)
+    elif region.file is not None:
+        area = _from_file(region)
+    else:
+        assert region.buffer_km is not None
+        area = shapely.union_all([_around(lon, lat, region.buffer_km) for lon, lat in _checked(region.points)])
+    for cut in region.exclude:
+        hole = _joined(_read(cut)) if isinstance(cut, str) else box_area(cut)
+        for degrees in (-360.0, 0.0, 360.0):
+            area = area.difference(_turned(hole, degrees))
     if area.is_empty or area.area == 0:
-        raise RegionError(f"region {region.bbox or region.file} is empty; give one with an area")
+        said = region.bbox or region.file or f"{len(region.points)} points"
+        left = " once exclude is cut out" if region.exclude else ""
+        raise RegionError(f"region {said} is empty{left}; give one with an area")
     return area
 
 
@@ -129,14 +144,102 @@ def box_area(bbox: tuple[float, float, float, float]) -> BaseGeometry:
     return shapely.box(west, south, east + 360.0 if east < west else east, north)
 
 
-def _from_file(path: Path) -> BaseGeometry:
+def _from_file(region: Region) -> BaseGeometry:
+    path = str(region.file)
+    frame = _read(path, layer=region.layer)
+    for column, wanted in region.where.items():
+        frame = _having(frame, column, wanted, path)
+    kinds = frame.geometry.geom_type
+    if region.buffer_km is None:
+        if len(frame) and not kinds.isin(["Polygon", "MultiPolygon"]).any():
+            raise RegionError(f"{shown(path)}: holds no polygons but {kinds.iloc[0]}s; say buffer_km = 10 around them")
+        return _joined(frame)
+    parts = [_widened(geometry, region.buffer_km) for geometry in frame.geometry if geometry is not None]
+    return shapely.union_all(parts)
+
+
+def _read(path: str, *, layer: str | None = None) -> Any:
+    """Read a vector file in degrees."""
     import geopandas  # noqa: PLC0415 - half a second that only recipes with a file need
 
     try:
-        frame = geopandas.read_file(path)
+        frame = geopandas.read_file(path, **({} if layer is None else {"layer": layer}))
     except Exception as error:
-        raise RegionError(f"{path}: cannot be read as a vector file ({error}); give GeoJSON or GeoPackage") from error
-    if frame.crs is not None:
-        frame = frame.to_crs("OGC:CRS84")
+        asked = f"layer {layer!r} of it " if layer is not None else ""
+        raise RegionError(
+            f"{shown(path)}: {asked}cannot be read as a vector file ({error}); give GeoJSON or GeoPackage"
+        ) from error
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise RegionError(f"{shown(path)}: has no geometry; give a layer of polygons, lines or points")
+    return frame.to_crs("OGC:CRS84") if frame.crs is not None else frame
+
+
+def _having(frame: Any, column: str, wanted: Any, path: str) -> Any:
+    """Return the features that have one of the wanted values in a column."""
+    if column not in frame.columns:
+        known = [str(name) for name in frame.columns if name != frame.geometry.name]
+        raise RegionError(f"{shown(path)}: no column {column!r}; {_nearest(column, known)}")
+    values = frame[column].astype(str)
+    texts = [str(value) for value in (wanted if isinstance(wanted, tuple) else (wanted,))]
+    for text in texts:
+        if not (values == text).any():
+            raise RegionError(
+                f"{shown(path)}: no feature has {column} = {text!r}; {_nearest(text, sorted(set(values)))}"
+            )
+    return frame[values.isin(texts)]
+
+
+def _nearest(given: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(known[:12])}{' …' if len(known) > 12 else ''}" if known else "there are none"
+
+
+def _joined(frame: Any) -> BaseGeometry:
+    """Join the polygons of a layer; rings that step across the antimeridian or turn about a pole are opened out."""
     polygons = frame.geometry[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
-    return shapely.union_all(shapely.make_valid(polygons.to_numpy()))
+    parts = shapely.get_parts(polygons.to_numpy())
+    return shapely.union_all(shapely.make_valid(np.array([_opened_out(part) for part in parts], dtype=object)))
+
+
+def _opened_out(polygon: Any) -> Any:
+    """Return a polygon whose rings have no step of more than 180°."""
+    rings = [shapely.get_coordinates(ring) for ring in (polygon.exterior, *polygon.interiors)]
+    if all(np.abs(np.diff(ring[:, 0])).max(initial=0.0) <= 180.0 for ring in rings):
+        return polygon
+    outer, *inner = [_continuous(ring) for ring in rings]
+    return shapely.Polygon(outer).difference(shapely.union_all([shapely.Polygon(ring) for ring in inner]))
+
+
+def _continuous(ring: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return a ring with continuous longitudes; one that goes round the globe is closed over its pole."""
+    lon, lat = unwrap(ring[:, 0]), ring[:, 1]
+    if abs(lon[-1] - lon[0]) > 180.0:
+        pole = 90.0 if lat.mean() > 0 else -90.0
+        lon, lat = np.concatenate([lon, lon[[-1, 0]]]), np.concatenate([lat, [pole, pole]])
+    return np.column_stack([lon, lat])
+
+
+def _checked(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    for lon, lat in points:
+        if not (-180 <= lon <= 180 and -90 <= lat <= 90):
+            raise RegionError(f"points: [{lon}, {lat}] is not [longitude, latitude] in degrees")
+    return points
+
+
+def _around(lon: float, lat: float, radius_km: float) -> Any:
+    """Return the disc of a radius on the ellipsoid."""
+    azimuths = np.linspace(0.0, 360.0, _CIRCLE_POINTS + 1)
+    start = np.ones_like(azimuths)
+    x, y, _ = pyproj.Geod(ellps="WGS84").fwd(lon * start, lat * start, azimuths, 1000.0 * radius_km * start)
+    return shapely.make_valid(shapely.Polygon(_continuous(np.column_stack([x, y]))))
+
+
+def _widened(geometry: Any, radius_km: float) -> Any:
+    """Return all ground within a distance of points and lines (taken as points a quarter of it apart)."""
+    if "Polygon" in geometry.geom_type:
+        raise RegionError("buffer_km is for points and lines; the file holds polygons, too: leave it out")
+    step_deg = radius_km / 4.0 / _KM_PER_DEGREE
+    points = shapely.get_coordinates(shapely.segmentize(geometry, step_deg))
+    return shapely.union_all([_around(lon, lat, radius_km) for lon, lat in points.tolist()])

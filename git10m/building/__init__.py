@@ -30,8 +30,8 @@ from git10m.building.tiles import TilePass, unit_digests
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.engine import Engine, lock, map_shards, rank_of_job
 from git10m.errors import BuildError, DatasetError, RecipeError, RegionError
-from git10m.recipe import Recipe
-from git10m.sampling import Plan, plan_tiles
+from git10m.recipe import Recipe, WebListSource
+from git10m.sampling import Plan, plan_tiles, sampled
 from git10m.shards import atomic_file
 
 __all__ = ["BuildResult", "PlanSummary", "build", "build_plan", "build_status"]
@@ -139,6 +139,7 @@ def build(
                 _forget_failed(workspace)
             if (manifest := _finished(workspace, inputs)) is not None:
                 return BuildResult(folder, manifest, _skipped(inputs.items), fresh=False)
+            _fetch_lists(inputs, retry_failed=retry_failed)
             manifest = _run(workspace, inputs, engine, limit, said if said is not None else recipe.canonical())
     except OSError as error:
         raise BuildError(_disk_fault(error, folder)) from error
@@ -189,8 +190,20 @@ def _run(
         return finish(workspace, inputs, decisions, shards, units=counts, said=said) if held else None
 
 
+def _fetch_lists(inputs: Inputs, *, retry_failed: bool) -> None:
+    """Fetch the images of URL lists: in this process alone, once, before anything is read."""
+    if not any(isinstance(source, WebListSource) for source in inputs.recipe.source):
+        return
+    from git10m.sources.weblist import WebList, fetch  # noqa: PLC0415 - only such recipes need its libraries
+
+    for part in inputs.imagery.parts:
+        if isinstance(part, WebList):
+            fetch(part, retry_failed=retry_failed)
+
+
 def _plan(inputs: Inputs, limit: int | None) -> Plan:
     plan = plan_tiles(inputs.imagery, inputs.recipe.tiles, area=inputs.area)
+    plan = sampled(plan, inputs.recipe.sampling)
     if not len(plan):
         where = "no scene touches the region" if inputs.area is not None else "no scene supports any of them"
         raise RegionError(

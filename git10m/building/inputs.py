@@ -199,7 +199,7 @@ class _Finder:
         if isinstance(source, WebListSource):
             from git10m.sources.weblist import open_weblist  # noqa: PLC0415
 
-            return open_weblist(source, store=self._folder(source))
+            return open_weblist(source, store=self._folder(source), fill=fill)
         if isinstance(source, PairsSource):
             from git10m.sources.pairs import open_pairs  # noqa: PLC0415
 

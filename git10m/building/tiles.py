@@ -22,7 +22,7 @@ from git10m.errors import BuildError
 from git10m.metadata import SUFFIXES, encode, rejection, row_of, thumbnail
 from git10m.recipe import Recipe
 from git10m.records import Rejection, Row
-from git10m.sampling import Plan
+from git10m.sampling import Plan, major_tom_cells
 from git10m.shards import ShardWriter, file_sha256
 from git10m.sources import Failure, Request, Sample
 from git10m.sources.collection import Collection
@@ -146,13 +146,24 @@ class TilePass:
                 result, "dropped", verdict.reason, verdict.detail, valid_fraction=measures.valid_fraction
             )
         group = self.imagery.groups[result.request.group]
-        row = row_of(result, measures, layer=group.layer, image=self.recipe.image)
+        row = replace(
+            row_of(result, measures, layer=group.layer, image=self.recipe.image),
+            major_tom_cell=self._cell(result.request),
+        )
         image = self.recipe.image
         more = {
             name: {"bytes": encode(pixels, image), "path": f"{Path(row.img_name).stem}_{name}{SUFFIXES[image.format]}"}
             for name, pixels in result.modalities.items()
         }
         return _Kept(row, result.request.group, more)
+
+    def _cell(self, request: Request) -> str | None:
+        """Return the cell of the Major TOM grid that holds a tile's centre, where tiles are sampled on it."""
+        sampling = self.recipe.sampling
+        if sampling.method != "major_tom" or request.tile is None:
+            return None
+        lon, lat = (np.array([degrees]) for degrees in request.tile.centre)
+        return major_tom_cells(lon, lat, cell_km=sampling.cell_km)[0]
 
     def _rejection(self, result: Sample | Failure, verdict: str, reason: str, detail: str, **known: Any) -> Rejection:
         request = result.request

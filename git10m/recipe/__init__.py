@@ -15,7 +15,7 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
     licence = "CC-BY-4.0"
 """
 
-from git10m.recipe.areas import Region, Sampling
+from git10m.recipe.areas import Cities, Region, Sampling, Strata
 from git10m.recipe.reading import load_recipe, parse_recipe, read_toml
 from git10m.recipe.sources import (
     ArchiveSource,
@@ -47,13 +47,14 @@ from git10m.recipe.tables import (
     Tiles,
     Verdicts,
 )
-from git10m.recipe.values import Interval, is_address
+from git10m.recipe.values import Interval, is_address, shown
 
 __all__ = [
     "ArchiveSource",
     "Areas",
     "Budget",
     "Captions",
+    "Cities",
     "ClassMask",
     "Curation",
     "ImageFormat",
@@ -72,6 +73,7 @@ __all__ = [
     "Source",
     "Splits",
     "StacSource",
+    "Strata",
     "Synthetic",
     "TileServerSource",
     "Tiles",
@@ -83,4 +85,5 @@ __all__ = [
     "load_recipe",
     "parse_recipe",
     "read_toml",
+    "shown",
 ]

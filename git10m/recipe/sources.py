@@ -236,7 +236,7 @@ class StacSource(SceneSource):
 
     kind: Literal["stac"] = "stac"
     address: str
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     collection: Paths | None = None
     between: tuple[Moment, Moment] | None = None
     max_cloud: Annotated[float, Field(ge=0, le=100)] | None = None

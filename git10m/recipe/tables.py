@@ -303,12 +303,18 @@ class Recipe(Table):
                 "areas": tuple(moved(layer, "path") for layer in self.captions.areas),
             }
         )
-        region = self.region
+        region, sampling = self.region, self.sampling
+        if region is not None:
+            cut = tuple(locate(each) if isinstance(each, str) else each for each in region.exclude)
+            region = moved(region, "file").model_copy(update={"exclude": cut})
+        strata = moved(sampling.strata, "path") if sampling.strata is not None else None
+        cities = moved(sampling.cities, "path") if sampling.cities is not None else None
         return self.model_copy(
             update={
                 "source": tuple(moved(source, *source.places) for source in self.source),
                 "captions": captions,
-                "region": moved(region, "file") if region is not None else region,
+                "region": region,
+                "sampling": sampling.model_copy(update={"strata": strata, "cities": cities}),
             }
         )
 
@@ -321,8 +327,11 @@ class Recipe(Table):
         for layer in (said["captions"]["land_cover"], *said["captions"]["areas"]):
             if layer is not None:
                 del layer["path"]
-        if said["region"] is not None:
-            del said["region"]["file"]
+        if said["region"] is not None:  # what its files come to is told apart by its area
+            del said["region"]["file"], said["region"]["exclude"]
+        for chosen in (said["sampling"]["strata"], said["sampling"]["cities"]):
+            if chosen is not None:
+                del chosen["path"]
         return said
 
     @property

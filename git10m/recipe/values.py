@@ -21,6 +21,7 @@ __all__ = [
     "Slug",
     "Table",
     "is_address",
+    "shown",
 ]
 
 
@@ -55,3 +56,8 @@ Resampling = Literal["auto", "nearest", "bilinear", "cubic", "cubic_spline", "la
 def is_address(path: str) -> bool:
     """Tell an address (http, https, s3, a virtual file of GDAL) from a path."""
     return path.startswith("/vsi") or "://" in path
+
+
+def shown(path: str) -> str:
+    """Return the last part of a path or address, without what follows a ``?``: that may be a secret."""
+    return path.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]

@@ -122,11 +122,11 @@ def chosen_refusals(folder: Path, found: Collected) -> list[Refused]:
     return [
         Refused(
             picture=_thumbnail(entry["thumbnail"]),
-            name=entry["Google_location"],
+            name=entry["Google_location"] or entry["item"] or "",
             verdict=entry["verdict"],
             reason=entry["reason"],
             detail=_cut(entry["detail"]),
-            facts=(f"level {entry['level']}", position(entry["lon"], entry["lat"]), entry["source_id"]),
+            facts=(*_place(entry), entry["source_id"]),
         )
         for entry in sorted(entries, key=lambda entry: (entry["verdict"], entry["reason"]))
     ]
@@ -148,6 +148,12 @@ def _rows(file: pq.ParquetFile, rows: Sequence[int], columns: Sequence[str]) -> 
             waiting = waiting[len(here) :]
             yield from file.read_row_group(number, columns=list(columns)).take(here).to_pylist()
         first += length
+
+
+def _place(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    if entry["lon"] is None:
+        return ("place unknown",)
+    return f"level {entry['level']}", position(entry["lon"], entry["lat"])
 
 
 def _shown(entry: Mapping[str, Any], picture: str | None) -> Shown:

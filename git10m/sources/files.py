@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from git10m.errors import RecipeError, SourceError
-from git10m.recipe import Origin, RasterSource, is_address
+from git10m.recipe import Origin, RasterSource, is_address, shown
 from git10m.sources import Moment
-from git10m.sources.remote import list_files, shown
+from git10m.sources.remote import list_files
 
 __all__ = ["SceneFiles", "acquisition", "expand", "find_scenes"]
 

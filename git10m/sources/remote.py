@@ -20,7 +20,7 @@ import git10m
 from git10m.errors import RecipeError, SourceError
 from git10m.recipe import is_address
 
-__all__ = ["content_digest", "gdal_options", "gdal_path", "list_files", "refusal", "s3_file", "shown", "user_agent"]
+__all__ = ["content_digest", "gdal_options", "gdal_path", "list_files", "refusal", "s3_file", "user_agent"]
 
 _WHOLE_BYTES = 16 * 2**20
 _SAMPLES, _SAMPLE_BYTES = 16, 2**16
@@ -62,11 +62,6 @@ def gdal_options(path: str) -> dict[str, str]:
     if not is_address(path):
         return {}
     return {**_HTTP_OPTIONS, "GDAL_HTTP_USERAGENT": user_agent(), **_s3_options()}
-
-
-def shown(path: str) -> str:
-    """Return the last part of a path or address, without what follows a ``?``."""
-    return path.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
 
 
 def list_files(address: str) -> list[tuple[str, str]]:

@@ -49,7 +49,7 @@ def signed(address: str, *, service: str) -> str:
         return str(sas.sign_url(plain))
     except (RequestException, ValueError, KeyError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        why = "it cannot be reached" if isinstance(error, RequestException) else "its answer holds no token"
+        why = "its answer holds no token" if isinstance(error, ValueError | KeyError) else "it cannot be reached"
         hint = "; check PC_SDK_SUBSCRIPTION_KEY" if status in {401, 403} else ""
         raise SourceError(
             f"{plain}: the Planetary Computer does not sign it ({f'it answers {status}' if status else why}){hint}; "

@@ -16,9 +16,9 @@ from pmtiles.tile import Compression, MagicNumberNotFound, SpecVersionUnsupporte
 
 from git10m.errors import SourceError
 from git10m.grid import IntArray
+from git10m.recipe import shown
 from git10m.sources.archive.container import Facts, broken
 from git10m.sources.archive.ranges import merged, open_ranges
-from git10m.sources.remote import shown
 from git10m.sources.served import Address
 
 __all__ = ["PMTiles", "hilbert_ids", "hilbert_xy"]
@@ -184,7 +184,7 @@ class PMTiles:
 
 def _first_id(z: int) -> int:
     """Return the number of the first tile of a zoom: all tiles of the zooms above come before it."""
-    return (4**z - 1) // 3
+    return ((1 << 2 * z) - 1) // 3
 
 
 def _varints(data: bytes) -> IntArray:

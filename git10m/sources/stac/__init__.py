@@ -11,6 +11,7 @@ scenes        from items to scenes, without opening an asset where the item says
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ def stac_scenes(source: StacSource, *, area: Any, store: Path) -> list[FoundScen
 
     answer = find_items(source, area=area, store=store)
     problems = [FoundScene(problem.name, "", None, problem.error) for problem in answer.problems]
-    return [
-        scene_of(source, item, answer.collections.get(str(item.get("collection")), {})) for item in answer.items
-    ] + problems
+    times = Counter(item["id"] for item in answer.items)
+    found = []
+    for item in answer.items:
+        collection = str(item.get("collection"))
+        name = item["id"] if times[item["id"]] == 1 else f"{collection}/{item['id']}"
+        found.append(scene_of(source, item, answer.collections.get(collection, {}), name=name))
+    return found + problems

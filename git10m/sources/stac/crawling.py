@@ -10,7 +10,7 @@ from typing import Any
 
 from git10m.errors import SourceError
 from git10m.recipe import is_address
-from git10m.sources.stac.transport import AbsentError, Transport, absolute, without_query
+from git10m.sources.stac.transport import AbsentError, Transport, absolute, links_of, without_query
 from git10m.sources.stac.wanted import Wanted
 
 __all__ = ["Crawl", "Located", "Problem"]
@@ -72,8 +72,8 @@ class Crawl:
             self.collections[str(document.get("id"))] = document
             if not self.wanted.may_hold(document):
                 return
-        links = [link for link in document.get("links") or [] if link.get("rel") in {"item", "child"}]
-        places = [absolute(str(link.get("href")), base) for link in links]
+        links = [link for link in links_of(document) if link.get("rel") in {"item", "child"}]
+        places = [absolute(link["href"], base) for link in links]
         for place, found in zip(places, self._read(places, chain), strict=True):
             if isinstance(found, Problem):
                 yield found

@@ -23,7 +23,7 @@ from git10m.sources.stac.crawling import Crawl, Located, Problem
 from git10m.sources.stac.geoparquet import is_table, table_collections, table_items
 from git10m.sources.stac.searching import Search, is_api
 from git10m.sources.stac.slim import slim_collection, slim_item
-from git10m.sources.stac.transport import AbsentError, Transport, absolute, without_query
+from git10m.sources.stac.transport import AbsentError, Transport, absolute, links_of, without_query
 from git10m.sources.stac.wanted import Wanted, rank
 
 __all__ = ["Answer", "find_items"]
@@ -153,25 +153,24 @@ class _Finder:
     def _listed(self, document: Any, address: str) -> Iterator[Located]:
         """Yield items of one document, and of the pages that follow it where it came from a server."""
         while True:
-            features = document if isinstance(document, list) else document.get("features", [document])
+            features = document if isinstance(document, list) else document.get("features", [document]) or []
             for item in features:
                 if isinstance(item, dict):
                     base = address if document is item else _self_link(item) or address
                     yield Located(item, base)
                     self._meet(item, address)
-            links = document.get("links") or [] if isinstance(document, dict) and features else []
-            following = next((link for link in links if link.get("rel") == "next"), None)
-            if following is None or not address.startswith(("http://", "https://")):
+            following = next((link for link in links_of(document) if link.get("rel") == "next"), None)
+            if following is None or not features or not address.startswith(("http://", "https://")):
                 return
             document = self.transport.read_json(Link.from_dict(following))
 
     def _meet(self, item: Document, address: str) -> None:
         """Read the collection of an item, once, where it stands in the same place as the item."""
         name = str(item.get("collection"))
-        link = next((link for link in item.get("links") or [] if link.get("rel") == "collection"), None)
+        link = next((link for link in links_of(item) if link.get("rel") == "collection"), None)
         if name in self.collections or link is None:
             return
-        place = absolute(str(link.get("href")), _self_link(item) or address)
+        place = absolute(link["href"], _self_link(item) or address)
         self.collections[name] = {}
         if urlsplit(place).netloc == urlsplit(address).netloc and is_address(place) == is_address(address):
             try:
@@ -213,17 +212,16 @@ def _without_none(item: Document) -> dict[str, Any]:
 
 def _collection_of_api(document: Document, address: str) -> str | None:
     """Return the landing page of the API that a collection belongs to; None for a static one."""
-    links = document.get("links") or []
+    links = links_of(document)
     kinds = {link.get("rel") for link in links}
     if document.get("type") != "Collection" or "items" not in kinds or kinds & {"item", "child"}:
         return None
     root = next((link for link in links if link.get("rel") == "root"), None)
-    return absolute(str(root["href"]), address) if root is not None else None
+    return absolute(root["href"], address) if root is not None else None
 
 
 def _self_link(item: Document) -> str | None:
-    links = item.get("links") or []
-    href = next((str(link.get("href")) for link in links if link.get("rel") == "self"), "")
+    href = next((str(link["href"]) for link in links_of(item) if link.get("rel") == "self"), "")
     return href if is_address(href) else None
 
 

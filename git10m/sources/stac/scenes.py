@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -44,7 +44,7 @@ class FoundScene:
     """One item of a catalog.
 
     Attributes:
-        name: Id of the item.
+        name: Id of the item, with its collection's where two have the same.
         digest: Of all that its pixels and its row depend on.
         scene: Its description; None where it cannot be used.
         error: Why not.
@@ -56,19 +56,19 @@ class FoundScene:
     error: str | None = None
 
 
-def scene_of(source: StacSource, item: Document, collection: Document) -> FoundScene:
+def scene_of(source: StacSource, item: Document, collection: Document, *, name: str) -> FoundScene:
     """Describe an item as a scene.
 
     Args:
         source: Of the recipe.
         item: As it was found, its assets' addresses whole.
         collection: Of the item; empty where it is unknown.
+        name: Of the scene, unlike those of the source's other scenes.
     """
-    name = str(item["id"])
     try:
         bands = choose_bands(item, collection, source.bands)
         mask = _mask(source, item, collection)
-        scene = _described(source, item, collection, bands, mask)
+        scene = replace(_described(source, item, collection, bands, mask), name=name)
     except (SourceError, ProjError, rasterio.errors.CRSError) as error:
         text = str(error) if isinstance(error, SourceError) else f"its coordinate system is unknown ({error})"
         return FoundScene(name, _digest(name), None, _named(name, text))

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import shapely
 import shapely.geometry
@@ -17,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from git10m.errors import RecipeError, SourceError
 from git10m.recipe import StacSource
-from git10m.sources.stac.transport import AbsentError, NotUnderstoodError, Transport, without_query
+from git10m.sources.stac.transport import AbsentError, NotUnderstoodError, Transport, links_of, without_query
 from git10m.sources.stac.wanted import Wanted, turned
 
 __all__ = ["Search", "is_api", "search_places"]
@@ -33,8 +34,7 @@ Document = Mapping[str, Any]
 
 def is_api(document: Document) -> bool:
     """Tell the landing page of an API from a static catalog."""
-    links = document.get("links") or []
-    return bool(document.get("conformsTo")) or any(link.get("rel") == "search" for link in links)
+    return bool(document.get("conformsTo")) or any(link.get("rel") == "search" for link in links_of(document))
 
 
 def search_places(area: BaseGeometry) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ class Search:
         found = {}
         for name in self.wanted.collections:
             try:
-                found[name] = self.transport.read_json(f"{self._root}/collections/{name}")
+                found[name] = self.transport.read_json(f"{self._root}/collections/{quote(name, safe='')}")
             except (AbsentError, NotUnderstoodError) as error:
                 known = self._known_collections()
                 near = difflib.get_close_matches(name, known, n=1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from git10m.sources.stac.transport import absolute, without_query
+from git10m.sources.stac.transport import absolute, is_secret, links_of, without_query
 
 __all__ = ["SIGNED", "slim_collection", "slim_item"]
 
@@ -22,11 +22,6 @@ _BULKY = frozenset(
 )
 _LINKS = frozenset({"license", "collection"})
 _OF_COLLECTIONS = frozenset({"id", "type", "title", "license", "providers", "item_assets"})
-_SIGNATURES = re.compile(
-    r"^(sig|signature|se|sp|sv|sr|token|access_token|api_?key|subscription-key|key|auth|password|policy|expires"
-    r"|key-pair-id|googleaccessid|awsaccesskeyid|x-amz-.*|x-goog-.*|x-oss-.*|ossaccesskeyid)$",
-    re.IGNORECASE,
-)
 
 Document = Mapping[str, Any]
 
@@ -61,7 +56,10 @@ def slim_collection(collection: Document) -> dict[str, Any]:
 
 
 def _slim_asset(asset: Document, base: str) -> dict[str, Any]:
-    href = absolute(str(asset["href"]), base)
+    href = str(asset["href"])
+    # Catalogs of one's own list files on a shared disk; to a web server the same means a place on itself.
+    if not (href.startswith("/vsi") or (href.startswith("/") and Path(href).is_file())):
+        href = absolute(href, base)
     plain = str(_unsigned(href))
     kept = _fields(asset) | {"href": plain}
     return kept | {SIGNED: True} if plain != href else kept
@@ -76,10 +74,9 @@ def _fields(asset: Document) -> dict[str, Any]:
 
 
 def _links(document: Document) -> list[dict[str, Any]]:
-    links = document.get("links") or []
     return [
         {"rel": link["rel"], "href": _unsigned(str(link.get("href"))), "title": link.get("title")}
-        for link in links
+        for link in links_of(document)
         if link.get("rel") in _LINKS
     ]
 
@@ -89,6 +86,6 @@ def _unsigned(value: Any) -> Any:
     if not isinstance(value, str) or "://" not in value:
         return value
     query = urlsplit(value).query
-    secret = any(_SIGNATURES.match(name) for name, _ in parse_qsl(query, keep_blank_values=True))
+    secret = any(is_secret(name) for name, _ in parse_qsl(query, keep_blank_values=True))
     plain = without_query(value)
     return plain if secret else f"{plain}?{query}" if query else plain

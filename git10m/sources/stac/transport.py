@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import requests
 import tenacity
@@ -22,13 +22,18 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from git10m.errors import SourceError
-from git10m.recipe import StacSource
+from git10m.recipe import StacSource, is_address
 from git10m.sources.http.settings import with_environment
 from git10m.sources.remote import s3_file, user_agent
 
-__all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "without_query"]
+__all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "is_secret", "links_of", "without_query"]
 
 _PASSING = (429, 500, 502, 503, 504)
+_SECRETS = re.compile(
+    r"^(sig|signature|se|sp|sv|sr|token|access_token|api_?key|subscription-key|key|auth|password|policy|expires"
+    r"|key-pair-id|googleaccessid|awsaccesskeyid|x-amz-.*|x-goog-.*|x-oss-.*|ossaccesskeyid)$",
+    re.IGNORECASE,
+)
 _TIMEOUT_S = (15.0, 60.0)
 """To connect, and without a further byte."""
 
@@ -46,6 +51,18 @@ def without_query(address: str) -> str:
     return re.sub(r"(?<=://)[^/@]*@", "", address.partition("?")[0])
 
 
+def is_secret(name: str) -> bool:
+    """Tell whether a parameter of an address is a token or a part of a signature, by its name."""
+    return _SECRETS.match(name) is not None
+
+
+def links_of(document: Any) -> list[dict[str, Any]]:
+    """Return the links of a document that are links."""
+    links = document.get("links") if isinstance(document, dict) else None
+    listed = links if isinstance(links, list) else []
+    return [link for link in listed if isinstance(link, dict) and isinstance(link.get("href"), str)]
+
+
 def absolute(href: str, base: str) -> str:
     """Return the path or address that a link means, in a document at ``base``."""
     if href.startswith("file://"):
@@ -61,6 +78,8 @@ class Transport(StacApiIO):
         self.address = with_environment(source.address, source_id=source.id)
         self.own_headers = {name: with_environment(text, source_id=source.id) for name, text in source.headers.items()}
         self.session = _Session(self.own_headers)
+        query = parse_qsl(urlsplit(self.address).query) if is_address(self.address) else []
+        self.own_parameters = {name: value for name, value in query if is_secret(name)}
         self.session.headers["User-Agent"] = user_agent()
         passing = Retry(
             total=6,
@@ -93,6 +112,7 @@ class Transport(StacApiIO):
         said = dict(headers or {})
         if urlsplit(href).netloc == urlsplit(self.address).netloc:
             said |= self.own_headers
+            href = self._with_token(href)
         what = {"json": parameters} if (method or "GET").upper() == "POST" else {"params": parameters or None}
         try:
             answer = self._send((method or "GET").upper(), href, headers=said, **what)
@@ -164,6 +184,12 @@ class Transport(StacApiIO):
                 f"{without_query(str(href))}: is {seen}, expected a JSON document of STAC; give the root of an API, "
                 "or the address of a catalog's JSON file"
             ) from error
+
+    def _with_token(self, href: str) -> str:
+        """Add the address's own token to another address of its server."""
+        has = dict(parse_qsl(urlsplit(href).query))
+        lacking = {name: value for name, value in self.own_parameters.items() if name not in has}
+        return f"{href}{'&' if '?' in href else '?'}{urlencode(lacking)}" if lacking else href
 
     @tenacity.retry(
         # What breaks off in the middle of a body is past the reach of urllib3's retries.

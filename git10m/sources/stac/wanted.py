@@ -119,8 +119,10 @@ class Wanted:
         if self.collections and collection.get("id") not in self.collections and not below:
             self.dropped["collections of other names"] += 1
             return False
-        extent = collection.get("extent") or {}
-        boxes = [_box(bbox) for bbox in (extent.get("spatial") or {}).get("bbox") or []]
+        extent = collection.get("extent")
+        spatial = extent.get("spatial") if isinstance(extent, dict) else None
+        stated = spatial.get("bbox") if isinstance(spatial, dict) else [spatial]  # a box alone, before STAC 0.8
+        boxes = [_box(bbox) for bbox in stated or []]
         if boxes and None not in boxes and not any(self._meets(box) for box in boxes if box is not None):
             self.dropped["collections of other regions"] += 1
             return False

@@ -15,12 +15,10 @@ import types
 import urllib.request
 from typing import Any
 
-from git10m.sources.weblist.manners import Settings, opener
+from git10m.sources.weblist.manners import SETTINGS, Settings, opener
 
-__all__ = ["SETTINGS"]
+__all__ = ["main"]
 
-SETTINGS = "GIT10M_WEBLIST"
-"""Variable of the environment that holds the settings as JSON."""
 _IDLE = ("albumentations", "wandb", "webdataset")
 
 
@@ -49,12 +47,13 @@ def _end_with_parent() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _main() -> None:
+def main() -> None:
+    """Run img2dataset with the arguments that the command line gives as JSON."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _img2dataset().download(**json.loads(sys.argv[1]))
 
 
 if __name__ == "__main__":
-    _main()
+    main()
 elif __name__ == "__mp_main__":
     _prepare()

@@ -32,8 +32,7 @@ from tqdm import tqdm
 from git10m.errors import BuildError, RecipeError, SourceError
 from git10m.recipe.sources import WebListSource
 from git10m.shards import atomic_file
-from git10m.sources.weblist.child import SETTINGS
-from git10m.sources.weblist.manners import Settings
+from git10m.sources.weblist.manners import SETTINGS, Settings
 from git10m.sources.weblist.reading import WebList
 from git10m.sources.weblist.store import REASONS, Result, State, Store
 from git10m.sources.weblist.table import shown
@@ -306,6 +305,6 @@ def _state(detail: str) -> State:
         return State.GONE
     if detail.startswith("no image:"):
         return State.BROKEN
-    if "X-Robots-Tag" in detail or "CERTIFICATE_VERIFY_FAILED" in detail:
+    if any(sign in detail for sign in ("X-Robots-Tag", "CERTIFICATE_VERIFY_FAILED", "unknown url type")):
         return State.REFUSED
     return State.PASSING

@@ -25,7 +25,10 @@ from urllib.response import addinfourl
 
 from git10m.sources.weblist.pictures import decode_picture
 
-__all__ = ["Manners", "Settings", "opener"]
+__all__ = ["SETTINGS", "Manners", "Settings", "opener"]
+
+SETTINGS = "GIT10M_WEBLIST"
+"""Variable of the environment that holds the settings of img2dataset's processes as JSON."""
 
 _PIECE_BYTES = 65536
 _LONGEST_WAIT_S = 120.0
@@ -57,9 +60,20 @@ class Settings:
 
 
 def opener(settings: Settings) -> urllib.request.OpenerDirector:
-    """Return an opener that asks as the settings say; threads may share it."""
+    """Return an opener that asks as the settings say, over http and https alone; threads may share it."""
     manners = Manners(settings)
-    return urllib.request.build_opener(manners, _Http(manners), _Https(manners))
+    made = urllib.request.OpenerDirector()
+    for kind in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        made.add_handler(kind())
+    for handler in (manners, _Http(manners), _Https(manners)):
+        made.add_handler(handler)
+    return made
 
 
 class Whole(addinfourl):

@@ -21,7 +21,7 @@ from git10m.sources.weblist.table import ROW_GROUP_ROWS, shown, table_files, tab
 
 __all__ = ["WebList", "open_weblist"]
 
-_AT_ONCE = 64
+_AT_ONCE = 16
 """Images that are looked up together: their bytes are what stays in memory."""
 _OF_THE_ROW = ("img_quality_score", "split", "caption_source", "caption_version", "lon", "lat")
 
@@ -46,12 +46,17 @@ def open_weblist(source: WebListSource, *, store: Path, fill: tuple[int, int, in
         write_rows(source, files, rows, digest=digest)
     with pq.ParquetFile(rows) as parquet:
         size = parquet.metadata.num_rows
-        blank = sum(batch.column(0).null_count for batch in parquet.iter_batches(columns=["url"]))
+        blank = _blank(parquet)
     if blank == size:
         raise RecipeError(
             f"source {source.id!r}: column {source.url_column!r} holds no http or https address in any of {size} rows"
         )
     return WebList(source, store, size, digest, fill)
+
+
+def _blank(rows: pq.ParquetFile) -> int:
+    """Count rows without an address."""
+    return sum(int(batch.column(0).null_count) for batch in rows.iter_batches(columns=["url"]))
 
 
 def _is_of(rows: Path, digest: str) -> bool:
@@ -125,6 +130,16 @@ class WebList:
             return self.digest_of_tables
         with Store(self.images) as store:
             return f"{self.digest_of_tables} {store.content}"
+
+    def outstanding(self) -> int:
+        """Return how many addresses `fetch` would ask for, but for second tries; before it, duplicates count."""
+        if self.images.exists():
+            with Store(self.images) as store:
+                if store.tables == self.digest_of_tables:
+                    counts = store.counts()
+                    return counts[State.WAITING] + counts[State.PASSING]
+        with pq.ParquetFile(self.rows) as rows:
+            return self.size - _blank(rows)
 
     def read(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure a request, in order, out of the store."""

@@ -110,7 +110,7 @@ class Store:
             rows: Of the form `table.ROWS`.
             digest: Of the tables; nothing is done where it was taken over before.
         """
-        if self._about("tables") == digest:
+        if self.tables == digest:
             return
         with self._transaction(), pq.ParquetFile(rows) as parquet:
             self._database.execute("UPDATE address SET listed = 0")
@@ -194,6 +194,11 @@ class Store:
     def content(self) -> str | None:
         """Digest of what was had when fetching last ended; None before."""
         return self._about("content")
+
+    @property
+    def tables(self) -> str | None:
+        """Digest of the tables whose addresses it holds; None before."""
+        return self._about("tables")
 
     @property
     def ended(self) -> float:

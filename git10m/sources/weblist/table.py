@@ -14,6 +14,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -236,8 +237,18 @@ def _from_parquet(
 def _from_json_lines(
     source: WebListSource, name: str, file: Path
 ) -> Iterator[tuple[Mapping[str, str], list[dict[str, Any]]]]:
-    columns: Mapping[str, str] | None = None
-    rows: list[dict[str, Any]] = []
+    there: dict[str, None] = {}
+    for row in _json_objects(source, name, file):
+        there.update(dict.fromkeys(row))
+    if not there:
+        raise RecipeError(f"source {source.id!r}: {name} is empty")
+    columns = _columns(source, name, list(there))
+    rows = _json_objects(source, name, file)
+    while piece := list(islice(rows, ROW_GROUP_ROWS)):
+        yield columns, piece
+
+
+def _json_objects(source: WebListSource, name: str, file: Path) -> Iterator[dict[str, Any]]:
     opened = gzip.open if file.suffix.lower() == ".gz" else open
     with opened(file, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
@@ -249,15 +260,7 @@ def _from_json_lines(
                 raise SourceError(f"source {source.id!r}: {name}, line {number}: no JSON ({error.msg})") from error
             if not isinstance(row, dict):
                 raise SourceError(f"source {source.id!r}: {name}, line {number}: not a JSON object")
-            if columns is None:
-                columns = _columns(source, name, list(row))
-            rows.append(row)
-            if len(rows) == ROW_GROUP_ROWS:
-                yield columns, rows
-                rows = []
-    if columns is None:
-        raise RecipeError(f"source {source.id!r}: {name} is empty")
-    yield columns, rows
+            yield row
 
 
 def _columns(source: WebListSource, name: str, there: list[str]) -> dict[str, str]:

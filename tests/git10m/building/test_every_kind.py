@@ -83,8 +83,8 @@ def test_a_tile_server_gives_the_same_tiles(
         if image == "png":
             assert difference(served, expected) <= 1.0
         else:
-            # TiTiler's JPEGs are of quality 75 and take 3.3 from this farmland by themselves.
-            most = 3.5 if image == "jpeg" else 3.0
+            # TiTiler's WebPs are of quality 75, which takes 3.3 from this farmland by itself.
+            most = 3.5 if image == "webp" else 3.0
             assert np.mean([np.abs(served[name] - expected[name]).mean() for name in expected]) <= most
             with sqlite3.connect(tmp_path / image / "dataset/work/sources/here/answers.sqlite") as store:
                 answers = {body for (body,) in store.execute("SELECT body FROM answers WHERE status = 200")}

@@ -239,9 +239,8 @@ def test_processes_that_ask_at_once_see_one_answer(raster: Path, store: Path, se
 def test_signatures_in_addresses_are_not_kept(raster: Path, store: Path, server: Canned):
     signed = asset(raster, href="https://store.example/a.tif?se=2026-01-01&sp=r&sig=abcdef")
     plain = asset(raster, href="https://store.example/a.tif?versionId=7")
-    server.replies = {
-        "/items": [item(raster, "signed", assets={"image": signed}), item(raster, "plain", assets={"image": plain})]
-    }
+    made = [item(raster, "signed", assets={"image": signed}), item(raster, "plain", assets={"image": plain})]
+    server.replies = {"/items": {"type": "FeatureCollection", "features": made}}
     found = {each.name: each for each in stac_scenes(source(f"{server.url}/items", bands=RGB), area=HERE, store=store)}
     (kept,) = store.iterdir()
     assert b"abcdef" not in kept.read_bytes()
@@ -361,3 +360,50 @@ def test_headers_are_kept_from_other_hosts(raster: Path, store: Path, server: Ca
         assert names(f"{server.url}/c.json", store, **said) == ["a", "b"]
         assert {asked.headers.get("X-Api-Key") for asked in server.asked} == {"s3cret"}
         assert {asked.headers.get("X-Api-Key") for asked in other.asked} == {None}
+
+
+def test_a_token_of_the_address_is_sent_on_to_its_own_server(raster: Path, store: Path, server: Canned):
+    with canned() as other:
+        other.replies = {"/b.json": item(raster, "b")}
+        server.replies = {"/c.json": catalog("c", "a.json?token=own", "d.json", f"{other.url}/b.json")}
+        server.replies |= {f"/{name}.json": item(raster, name) for name in "ad"}
+        assert names(f"{server.url}/c.json?token=s3cret&page=1", store) == ["a", "b", "d"]
+        assert sorted(asked.path for asked in server.asked) == [
+            "/a.json?token=own", "/c.json?token=s3cret&page=1", "/d.json?token=s3cret",
+        ]  # fmt: skip
+        assert [asked.path for asked in other.asked] == ["/b.json"]
+
+
+def test_items_of_one_name_in_two_collections_are_told_apart(tmp_path: Path, raster: Path, store: Path):
+    made = [
+        item(raster, "same", collection="a"),
+        item(raster, "same", collection="b"),
+        item(raster, "own", collection="b"),
+    ]
+    assert names(write_json(tmp_path / "items.json", made), store) == ["own", "a/same", "b/same"]
+
+
+def test_of_two_versions_of_an_item_the_newer_is_taken(tmp_path: Path, raster: Path, store: Path):
+    made = [item(raster, updated=f"202{year}-01-01T00:00:00Z", **{"eo:cloud_cover": year}) for year in (1, 3, 2)]
+    (scene,) = scenes(write_json(tmp_path / "items.json", made), store, bands=RGB)
+    assert scene.rank == 3
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "FeatureCollection", "features": None},
+        {"type": "FeatureCollection", "features": [None, 3], "links": "none"},
+        {"type": "Catalog", "links": [None, {"rel": "item"}, {"rel": "item", "href": 3}]},
+        {"type": "Collection", "id": "c", "extent": {"spatial": [-180, -90, 180, 90]}, "links": []},
+        {"type": "Feature", "id": "a", "properties": None},
+        {"type": "Feature", "id": "a", "properties": {"datetime": "yesterday"}, "assets": {}, "links": []},
+    ],
+)
+def test_documents_that_are_not_as_stac_prescribes_are_no_traceback(tmp_path: Path, store: Path, document: Any):
+    try:
+        found = stac_scenes(source(write_json(tmp_path / "d.json", document), bands=RGB), area=HERE, store=store)
+    except RecipeError as error:
+        assert "has no item that is wanted" in str(error)
+    else:
+        assert [each.error is not None for each in found] == [True]

@@ -116,6 +116,13 @@ def test_every_form_of_table_gives_the_same_rows(form: str, tmp_path: Path):
     assert weblist.levels(0, [10, 17, 18]) == [17]
 
 
+def test_rows_of_json_lines_may_lack_columns(tmp_path: Path):
+    lines = [{"url": "http://h/1"}, {"url": "http://h/2", "caption": "late", "captions": ["late", "later"]}]
+    (tmp_path / "list.jsonl").write_text("\n\n".join(json.dumps(line) for line in lines))
+    rows = rows_of(open_weblist(source(tmp_path / "list.jsonl"), store=tmp_path / "store"))
+    assert [row["captions"] for row in rows] == [[], ["late", "later"]]
+
+
 def test_several_tables_are_one_list_in_the_order_of_their_names(tmp_path: Path):
     (tmp_path / "tables").mkdir()
     for name in ("b", "a"):
@@ -474,7 +481,9 @@ def test_a_later_run_asks_only_for_what_failed(website: Website, tmp_path: Path)
     paths = [*website.script, "/gone.jpg"]
     path = csv(tmp_path / "list.csv", "url", *(website.url + each for each in paths))
     weblist = open_weblist(source(path, retries=0), store=tmp_path / "store")
+    assert weblist.outstanding() == 7
     first = fetch(weblist)
+    assert weblist.outstanding() == 1
     assert (first.had, first.failed, first.requests) == (4, {"unreachable": 2, "no_data": 1}, 7)
     before = weblist.digest(0, 0, (0, 0, 0, 0))
 
@@ -623,11 +632,36 @@ def test_rows_that_were_not_asked_for_are_not_believed(tmp_path: Path):
         fetch(weblist)
 
 
+def another_img2dataset(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes that are started find this in place of the real one."""
+    (folder / "img2dataset").mkdir()
+    (folder / "img2dataset/__init__.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+
+
+@needs_img2dataset
+def test_img2dataset_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    another_img2dataset(tmp_path, "import time\ndef download(**_):\n    time.sleep(600)\n", monkeypatch)
+    monkeypatch.setattr(fetching_room, "_START_S", 1.5)
+    monkeypatch.setattr(fetching_room, "_LONGEST_PAUSE_S", 0.0)
+    path = csv(tmp_path / "list.csv", "url", "http://h/0.jpg")
+    weblist = open_weblist(source(path, timeout_s=0.01), store=tmp_path / "store")
+    with pytest.raises(BuildError, match=r"gave nothing back \(it did not move\): it said nothing"):
+        fetch(weblist)
+
+
+@needs_img2dataset
+def test_an_img2dataset_that_needs_what_it_seems_not_to_need_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = "import wandb\nwandb.Table\ndef download(**_):\n    raise SystemExit('with ' + wandb.__name__)\n"
+    another_img2dataset(tmp_path, real, monkeypatch)
+    weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", "http://h/0.jpg")), store=tmp_path / "store")
+    with pytest.raises(BuildError, match=r"it ended with 1.*: with wandb"):
+        fetch(weblist)
+
+
 @needs_img2dataset
 def test_img2dataset_that_cannot_run_is_told_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "img2dataset").mkdir()
-    (tmp_path / "img2dataset/__init__.py").write_text("raise ImportError('no wandb in /some/where/here')")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    another_img2dataset(tmp_path, "raise ImportError('no wandb in /some/where/here')", monkeypatch)
     weblist = open_weblist(source(csv(tmp_path / "list.csv", "url", "http://h/0.jpg")), store=tmp_path / "store")
     with pytest.raises(BuildError, match=r"gave nothing back \(it ended with 1\): ImportError: no wandb in here"):
         fetch(weblist)
@@ -662,6 +696,7 @@ def test_a_contact_that_no_header_can_carry_is_refused(tmp_path: Path):
         ("IncompleteRead(0 bytes read, 5 more expected)", State.PASSING),
         ("<urlopen error [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed>", State.REFUSED),
         ("no image: what came is no image (text/html, 20 bytes)", State.BROKEN),
+        ("<urlopen error unknown url type: ftp>", State.REFUSED),
         ("nothing there: HTTP 204 without a body", State.GONE),
     ],
 )
@@ -719,6 +754,15 @@ def test_a_host_that_does_not_answer_is_left_alone_for_a_while(website: Website)
         with pytest.raises(OSError):
             ask_for.open(f"{website.url}/a.jpg", timeout=1)
     assert website.counts() == {"/a.jpg": 4}
+
+
+@pytest.mark.parametrize("elsewhere", ["ftp://127.0.0.1/a.jpg", "file:///etc/passwd"])
+def test_a_redirect_leads_to_the_web_alone(elsewhere: str, website: Website):
+    website.script = {"/a.jpg": [status(302, Location=elsewhere)]}
+    with pytest.raises(OSError, match=r"unknown url type: ftp|HTTP Error 302: .*not allowed"):
+        asks().open(f"{website.url}/a.jpg", timeout=1)
+    with pytest.raises(OSError, match="unknown url type"):
+        asks().open(elsewhere, timeout=1)
 
 
 def test_what_is_too_long_is_not_read_to_its_end(website: Website):
