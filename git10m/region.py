@@ -233,7 +233,10 @@ def _around(lon: float, lat: float, radius_km: float) -> Any:
     azimuths = np.linspace(0.0, 360.0, _CIRCLE_POINTS + 1)
     start = np.ones_like(azimuths)
     x, y, _ = pyproj.Geod(ellps="WGS84").fwd(lon * start, lat * start, azimuths, 1000.0 * radius_km * start)
-    return shapely.make_valid(shapely.Polygon(_continuous(np.column_stack([x, y]))))
+    ring = _continuous(np.column_stack([x, y]))
+    # Discs of one line are joined, so all must be told in the same turn of the globe.
+    ring[:, 0] += 360.0 * round((lon - float(ring[:, 0].mean())) / 360.0)
+    return shapely.make_valid(shapely.Polygon(ring))
 
 
 def _widened(geometry: Any, radius_km: float) -> Any:

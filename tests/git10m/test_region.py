@@ -1,12 +1,14 @@
 """Areas and the tiles that they touch, against mercantile and against brute force."""
 
 import json
+import math
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import mercantile
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from hypothesis import assume, given
@@ -168,10 +170,108 @@ def test_a_file_in_another_crs_is_brought_to_degrees(tmp_path: Path):
     assert found.symmetric_difference(square).area < 1e-9
 
 
-def test_a_file_without_polygons_is_empty(tmp_path: Path):
+def test_points_need_a_distance_around_them(tmp_path: Path):
     file = write_geojson(tmp_path / "points.geojson", [shapely.Point(14, 50)])
-    with pytest.raises(RegionError, match=r"points\.geojson is empty"):
+    with pytest.raises(RegionError, match=r"points\.geojson: holds no polygons but Points; say buffer_km"):
         area_of(Region(file=str(file)))
+    area = area_of(Region(file=str(file), buffer_km=5))
+    assert area_km2(area) == pytest.approx(math.pi * 25, rel=2e-3)
+
+
+def area_km2(area: Any) -> float:
+    """Of polygons in degrees, on the ellipsoid."""
+    return abs(pyproj.Geod(ellps="WGS84").geometry_area_perimeter(shapely.geometry.polygon.orient(area))[0]) / 1e6
+
+
+@pytest.mark.parametrize("lat", [0.0, 47.0, -69.5, 84.0])
+@pytest.mark.parametrize("lon", [8.5, 179.99, -179.99])
+def test_a_buffer_is_as_large_on_the_ground_everywhere(lon: float, lat: float):
+    area = area_of(Region(points=[(lon, lat)], buffer_km=30))
+    assert area_km2(area) == pytest.approx(math.pi * 900, rel=2e-3)
+    found = {(int(x), int(y)) for xs, ys in tiles_touching(area, 9) for x, y in zip(xs, ys, strict=True)}
+    tile = Tile.from_lonlat(lon, lat, 9)
+    assert (tile.x, tile.y) in found
+
+
+def test_a_buffer_around_a_pole_reaches_all_longitudes():
+    area = area_of(Region(points=[(30.0, 86.0)], buffer_km=1000))
+    assert len({int(x) for xs, _ in tiles_touching(area, 4) for x in xs}) == 16
+    assert not area_of(Region(points=[(30.0, -89.0)], buffer_km=300)).intersects(shapely.box(-180, -80, 180, 90))
+
+
+def test_a_buffer_follows_a_line_across_the_antimeridian(tmp_path: Path):
+    file = write_geojson(tmp_path / "line.geojson", [shapely.LineString([(179.5, 10), (180.5, 10)])])
+    area = area_of(Region(file=str(file), buffer_km=10))
+    length_km = pyproj.Geod(ellps="WGS84").inv(179.5, 10, -179.5, 10)[2] / 1000
+    assert area_km2(area) == pytest.approx(length_km * 20 + math.pi * 100, rel=0.02)
+
+
+def named_areas(path: Path) -> Path:
+    import geopandas
+
+    frame = geopandas.GeoDataFrame(
+        {"NAME": ["West", "East"], "code": [1, 2]},
+        geometry=[shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)],
+        crs="EPSG:4326",
+    )
+    frame.to_file(path, layer="outlines")
+    return path
+
+
+def test_an_outline_is_found_by_its_name(tmp_path: Path):
+    file = str(named_areas(tmp_path / "admin.gpkg"))
+    assert area_of(Region(file=file, where={"NAME": "East"})).bounds == (2, 0, 3, 1)
+    assert area_of(Region(file=file, layer="outlines", where={"code": 1})).bounds == (0, 0, 1, 1)
+    assert area_of(Region(file=file, where={"NAME": ("West", "East")})).area == pytest.approx(2.0)
+    with pytest.raises(RegionError, match=r"admin\.gpkg: no column 'NAM'; did you mean 'NAME'\?"):
+        area_of(Region(file=file, where={"NAM": "East"}))
+    with pytest.raises(RegionError, match=r"no feature has NAME = 'Easst'; did you mean 'East'\?"):
+        area_of(Region(file=file, where={"NAME": "Easst"}))
+    with pytest.raises(RegionError, match=r"layer 'roads' of it cannot be read"):
+        area_of(Region(file=file, layer="roads"))
+
+
+def test_a_country_of_the_real_outlines(imagery: Path):
+    import geopandas
+
+    file = next((imagery / "vectors").glob("*countr*"), None) or pytest.skip("no country outlines")
+    frame = geopandas.read_file(file)
+    column = next(name for name in ("NAME", "name", "ADMIN", "admin") if name in frame.columns)
+    name = frame[column].iloc[0]
+    area = area_of(Region(file=str(file), where={column: str(name)}))
+    assert area.area == pytest.approx(frame[frame[column] == name].union_all().area, rel=1e-6)
+
+
+def test_what_is_excluded_is_cut_out(tmp_path: Path):
+    lake = write_geojson(tmp_path / "lake.geojson", [shapely.box(0.2, 0.2, 0.4, 0.4)])
+    area = area_of(Region(bbox=(0, 0, 1, 1), exclude=(str(lake), (0.5, 0.5, 1, 1))))
+    assert area.area == pytest.approx(1 - 0.04 - 0.25)
+    across = area_of(Region(bbox=(170, 0, -170, 10), exclude=((-180, 0, -175, 10),)))
+    assert across.area == pytest.approx(150)
+    with pytest.raises(RegionError, match="is empty once exclude is cut out"):
+        area_of(Region(bbox=(0, 0, 1, 1), exclude=((-1, -1, 2, 2),)))
+
+
+def test_holes_stay_holes(tmp_path: Path):
+    ring = shapely.box(0, 0, 3, 3).difference(shapely.box(1, 1, 2, 2))
+    area = area_of(Region(file=str(write_geojson(tmp_path / "ring.geojson", [ring]))))
+    assert area.area == pytest.approx(8)
+    assert not area.intersects(shapely.Point(1.5, 1.5))
+
+
+def test_a_ring_that_steps_across_the_antimeridian_is_opened_out(tmp_path: Path):
+    ring = shapely.Polygon([(178, 0), (-178, 0), (-178, 4), (178, 4)])
+    area = area_of(Region(file=str(write_geojson(tmp_path / "fiji.geojson", [ring]))))
+    assert area.area == pytest.approx(16)
+    found = {int(x) for xs, _ in tiles_touching(area, 8) for x in xs}
+    assert found == {254, 255, 0, 1}
+
+
+def test_a_ring_around_a_pole_is_closed_over_it(tmp_path: Path):
+    ring = shapely.Polygon([(lon, -70.0) for lon in (-150, -90, -30, 30, 90, 150)])
+    area = area_of(Region(file=str(write_geojson(tmp_path / "south.geojson", [ring]))))
+    assert area.bounds[1] == -90.0
+    assert len({int(x) for xs, _ in tiles_touching(area, 4) for x in xs}) == 16
 
 
 def test_a_file_that_is_no_vector_file_is_named(tmp_path: Path):
