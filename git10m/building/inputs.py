@@ -203,7 +203,7 @@ class _Finder:
         if isinstance(source, PairsSource):
             from git10m.sources.pairs import open_pairs  # noqa: PLC0415
 
-            return open_pairs(source)
+            return open_pairs(source, store=self._folder(source), fill=fill)
         return None
 
     def modality(self, modality: Modality, imagery: Collection) -> tuple[ModalityReader, list[Item]]:

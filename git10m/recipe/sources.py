@@ -432,6 +432,8 @@ class PairsSource(Origin):
         image_column: Of a CSV.
         caption_column: Of a CSV; None: without captions.
         caption: For ``"folders"``: the caption of a class, with ``{class}`` for its name.
+        bands: Numbers of red, green and blue in images of more bands, such as 13-band TIFF chips.
+        scale: Values that become 0 and 255 in images of more than 8 bits.
     """
 
     places: ClassVar[tuple[str, ...]] = ("path", "images")
@@ -444,6 +446,21 @@ class PairsSource(Origin):
     image_column: str = "image"
     caption_column: str | None = "caption"
     caption: str = "A satellite image of {class}."
+    bands: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=3, max_length=3)] | None = None
+    scale: Interval | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """``path`` as a tuple."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @model_validator(mode="after")
+    def _one_file(self) -> Self:
+        if self.format in {"karpathy", "coco", "csv", "folders"} and len(self.paths) > 1:
+            raise ValueError(f"format = {self.format!r} takes one path; make each set a source of its own")
+        if self.scale is not None and self.scale[0] >= self.scale[1]:
+            raise ValueError(f"scale = {list(self.scale)}: give [low, high] with low < high")
+        return self
 
 
 def _kind(value: Any) -> str:

@@ -59,4 +59,5 @@ def _row_height(cell_km: float) -> float:
 
 def _columns(lat: npt.NDArray[np.floating[Any]], cell_km: float) -> npt.NDArray[np.int64]:
     around_km = 2.0 * np.pi * _RADIUS_KM * np.cos(np.radians(lat))
-    return np.maximum(1, np.ceil(around_km / cell_km)).astype(np.int64)
+    columns: IntArray = np.maximum(1, np.ceil(around_km / cell_km)).astype(np.int64)
+    return columns

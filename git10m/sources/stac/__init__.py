@@ -39,9 +39,9 @@ def stac_scenes(source: StacSource, *, area: Any, store: Path) -> list[FoundScen
 
     answer = find_items(source, area=area, store=store)
     problems = [FoundScene(problem.name, "", None, problem.error) for problem in answer.problems]
-    times = Counter(item["id"] for item in answer.items)
+    times = Counter(item["id"] for item in answer.items())
     found = []
-    for item in answer.items:
+    for item in answer.items():
         collection = str(item.get("collection"))
         name = item["id"] if times[item["id"]] == 1 else f"{collection}/{item['id']}"
         found.append(scene_of(source, item, answer.collections.get(collection, {}), name=name))

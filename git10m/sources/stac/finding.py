@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ __all__ = ["Answer", "find_items"]
 
 _FORM = 1
 """Of the kept answers; another number asks again."""
+_HEAD = '{"type": "FeatureCollection", "features": ['
 
 Document = Mapping[str, Any]
 
@@ -39,14 +40,20 @@ class Answer:
     """What a catalog has for a source.
 
     Attributes:
-        items: The best by ``choose`` first; addresses of their assets are whole, and hold no signatures.
+        texts: Items as JSON, a tenth of what they take as objects, the best by ``choose`` first; addresses of their
+            assets are whole, and hold no signatures.
         collections: Those that the items are of, as far as they are known, by id.
         problems: Parts of the catalog that are not as they should be.
     """
 
-    items: tuple[Document, ...]
+    texts: tuple[str, ...]
     collections: Mapping[str, Document]
     problems: tuple[Problem, ...]
+
+    def items(self) -> Iterator[Document]:
+        """Yield the items one by one."""
+        for text in self.texts:
+            yield json.loads(text)
 
 
 def find_items(source: StacSource, *, area: Any, store: Path) -> Answer:
@@ -69,32 +76,47 @@ def find_items(source: StacSource, *, area: Any, store: Path) -> Answer:
     kept = store / f"items-{_question(source, area)}.json"
     if not kept.exists():
         _keep(_ask(source, area=area, store=store), kept)
-    said = json.loads(kept.read_text(encoding="utf-8"))
-    problems = tuple(Problem(**problem) for problem in said["problems"])
-    return Answer(tuple(said["features"]), {each["id"]: each for each in said["collections"]}, problems)
+    return _load(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """An item that is wanted: its place in the order, its version, and itself as JSON."""
+
+    order: tuple[float, str, str]
+    updated: str
+    text: str
 
 
 def _ask(source: StacSource, *, area: Any, store: Path) -> Answer:
     wanted = Wanted(source, area)
     finder = _Finder(source, Transport(source), wanted, store)
-    located = finder.found()
-    chosen: dict[tuple[str, str], Document] = {}
+    chosen: dict[tuple[str, str], _Chosen] = {}
     problems: dict[str, Problem] = {}
-    for found in located:
+    for found in finder.found():
+        if (
+            isinstance(found, Located)
+            and isinstance(found.item.get("properties"), dict)
+            and not wanted.takes(found.item)
+        ):
+            continue
         item = found if isinstance(found, Problem) else _normalised(found)
         if isinstance(item, Problem):
             problems.setdefault(item.name, item)
-        elif wanted.takes(item):
-            key = str(item.get("collection")), item["id"]
-            # Of two versions of an item the newer one; the same one is met twice where two searches overlap.
-            chosen[key] = max(chosen.get(key, item), item, key=lambda each: str(each["properties"].get("updated", "")))
-    items = sorted(chosen.values(), key=lambda item: (rank(source, item), item["id"], str(item.get("collection"))))
-    items = items[: source.most_items]
-    if not items and not problems:
+            continue
+        collection, text = str(item.get("collection")), json.dumps(item, sort_keys=True, ensure_ascii=False)
+        updated = str(item["properties"].get("updated", ""))
+        one = _Chosen((rank(source, item), item["id"], collection), updated, text)
+        # Of two versions of an item the newer one; the same one is met twice where two searches overlap.
+        known = chosen.get((collection, item["id"]))
+        if known is None or (known.updated, known.text) < (one.updated, one.text):
+            chosen[collection, item["id"]] = one
+    best = sorted(chosen.values(), key=lambda each: each.order)[: source.most_items]
+    if not best and not problems:
         raise _nothing(source, wanted)
-    of = {str(item.get("collection")) for item in items}
+    of = {each.order[2] for each in best}
     collections = {name: slim_collection(each) for name, each in sorted(finder.collections.items()) if name in of}
-    return Answer(tuple(items), collections, tuple(problems[name] for name in sorted(problems)))
+    return Answer(tuple(each.text for each in best), collections, tuple(problems[name] for name in sorted(problems)))
 
 
 @dataclass
@@ -190,15 +212,20 @@ class _Finder:
         return without_query(address) if is_address(address) else Path(address).name
 
 
+def _has_properties(item: Document) -> bool:
+    return isinstance(item.get("properties"), dict)
+
+
 def _normalised(found: Located) -> Document | Problem:
     """Bring an item to today's STAC, its assets' addresses whole, without what is not needed."""
     name = str(found.item.get("id") or without_query(found.base).rsplit("/", 1)[-1])
     try:
+        slim = slim_item(_without_none(found.item), found.base)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            item = pystac.Item.from_dict(_without_none(found.item), migrate=True)
-            said = item.to_dict(include_self_link=False, transform_hrefs=False)
-        return slim_item(said, found.base)
+            item = pystac.Item.from_dict(slim, preserve_dict=False, migrate=True)
+        said = item.to_dict(include_self_link=False, transform_hrefs=False)
+        return {key: value for key, value in said.items() if key not in {"stac_version", "stac_extensions"}}
     except (pystac.STACError, pystac.STACTypeError, LookupError, TypeError, ValueError, AttributeError) as error:
         return Problem(name, f"{name}: is no valid STAC item ({type(error).__name__}: {str(error)[:200]})")
 
@@ -245,17 +272,19 @@ def _question(source: StacSource, area: Any) -> str:
 
 
 def _keep(answer: Answer, path: Path) -> None:
-    """Write an answer, unless another process of the same build was first: all must see the same."""
-    said = {
-        "type": "FeatureCollection",
-        "features": answer.items,
+    """Write an answer, unless another process of the same build was first: all must see the same.
+
+    It is an ItemCollection with an item a line, so that it can be read without holding all items as objects.
+    """
+    rest = {
         "collections": list(answer.collections.values()),
         "problems": [{"name": each.name, "error": each.error} for each in answer.problems],
     }
     own = path.with_name(f"{path.name}.{os.getpid()}")
     with atomic_file(own) as file:
-        for part in _parts(said):
-            file.write(part)
+        file.write(f"{_HEAD}\n".encode())
+        file.write(",\n".join(answer.texts).encode())
+        file.write(f"\n], {json.dumps(rest, sort_keys=True, ensure_ascii=False)[1:]}\n".encode())
     try:
         os.link(own, path)
     except FileExistsError:
@@ -266,6 +295,9 @@ def _keep(answer: Answer, path: Path) -> None:
         own.unlink(missing_ok=True)
 
 
-def _parts(said: Mapping[str, Any]) -> Iterable[bytes]:
-    for part in json.JSONEncoder(sort_keys=True, ensure_ascii=False).iterencode(said):
-        yield part.encode()
+def _load(path: Path) -> Answer:
+    _, *texts, rest = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    said = json.loads(f"{{{rest.removeprefix('], ')}")
+    problems = tuple(Problem(**problem) for problem in said["problems"])
+    found = tuple(text.removesuffix(",") for text in texts if text)
+    return Answer(found, {each["id"]: each for each in said["collections"]}, problems)

@@ -10,9 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset
 import shapely
-from stac_geoparquet.arrow import stac_table_to_items
 
 from git10m.errors import SourceError
 from git10m.sources.remote import s3_file
@@ -40,6 +38,8 @@ def table_items(address: str, *, transport: Transport, area: Any, store: Path) -
     Raises:
         SourceError: If it cannot be read, or holds no items.
     """
+    from stac_geoparquet.arrow import stac_table_to_items  # noqa: PLC0415 - it loads pandas, for half a second
+
     with tempfile.TemporaryDirectory(dir=store, prefix=".table-") as folder:
         try:
             table = _open(address, transport=transport, folder=Path(folder))
@@ -73,6 +73,8 @@ def table_collections(address: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _open(address: str, *, transport: Transport, folder: Path) -> Any:
+    import pyarrow.dataset  # noqa: PLC0415 - only tables need it
+
     if address.startswith("s3://"):
         fragment = pyarrow.dataset.ParquetFileFormat().make_fragment(s3_file(address))
         return pyarrow.dataset.FileSystemDataset([fragment], fragment.physical_schema, fragment.format)

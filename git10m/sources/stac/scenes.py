@@ -9,26 +9,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-import pyproj
 import rasterio.errors
 import shapely
 from pyproj.exceptions import ProjError
-from rasterio import Affine
-from rasterio.crs import CRS
 
 from git10m.errors import SourceError
 from git10m.recipe import Percentiles, StacSource, is_address
 from git10m.sources import Moment
-from git10m.sources.georeference import crs_name, georeference, native_gsd_m, outline
 from git10m.sources.raster import Band, Scene, SceneMask, value_pairs
-from git10m.sources.reading import open_raster
 from git10m.sources.remote import content_digest
 from git10m.sources.stac.assets import AssetBand, choose_bands, find_asset, physical_units
+from git10m.sources.stac.placing import place_of
 from git10m.sources.stac.slim import SIGNED
-from git10m.sources.stac.wanted import footprint_of, period, rank, turned
+from git10m.sources.stac.wanted import period, rank
 
 __all__ = ["FoundScene", "scene_of"]
 
@@ -84,28 +79,22 @@ def _described(
     source: StacSource, item: Document, collection: Document, chosen: Sequence[AssetBand], mask: SceneMask | None
 ) -> Scene:
     bands = tuple(Band(_address(source, item, band), band.index, source.sign) for band in chosen)
-    files = [
-        _Stated.of(item, band) or open_raster(band_.path, sign=source.sign)
-        for band, band_ in zip(chosen, bands, strict=True)
-    ]
-    places = [georeference(file) for file in files]
-    sizes = [native_gsd_m(file, place) for file, place in zip(files, places, strict=True)]
+    placed = [place_of(item, each, band) for each, band in zip(chosen, bands, strict=True)]
     # Where assets differ, the picture is no finer than the coarsest of them.
-    coarsest = sizes.index(max(sizes))
-    main, place = files[coarsest], places[coarsest]
+    main = max(placed, key=lambda each: each.native_gsd_m)
     return Scene(
         source=source,
         name=str(item["id"]),
         bands=bands,
         scale=_stored_pairs(source, item, chosen, bands),
         moment=_moment(source, item),
-        place=place,
-        outline_wkb=shapely.to_wkb(outline(main, place)),
+        place=main.place,
+        outline_wkb=shapely.to_wkb(main.outline),
         width=main.width,
         height=main.height,
-        crs_name=crs_name(main),
-        native_gsd_m=sizes[coarsest],
-        synthetic=not isinstance(main, _Stated) and main.tags().get("SYNTHETIC", "").upper() == "YES",
+        crs_name=main.crs_name,
+        native_gsd_m=main.native_gsd_m,
+        synthetic=main.synthetic,
         rank=rank(source, item),
         licence=_licence(source, item, collection),
         attribution=source.attribution or _credit(item, collection),
@@ -114,67 +103,6 @@ def _described(
         nodata=source.nodata if source.nodata is not None else _shared_nodata(chosen),
         mask=mask,
     )
-
-
-@dataclass(frozen=True)
-class _Stated:
-    """What an item states of an asset's file, under the names that an open raster has for it."""
-
-    name: str
-    crs: CRS
-    transform: Affine
-    width: int
-    height: int
-
-    @property
-    def gcps(self) -> tuple[list[Any], None]:
-        """No control points."""
-        return [], None
-
-    @classmethod
-    def of(cls, item: Document, band: AssetBand) -> _Stated | None:
-        """Read the projection extension of an asset, or of the item; None where it says too little, or contradicts."""
-        own = {key: value for key, value in band.asset.items() if value is not None}
-        said = {**item["properties"], **own}
-        # Shape and position belong together: an asset of another resolution has both of its own.
-        grid = own if "proj:shape" in own or "proj:transform" in own else said
-        shape, transform = _numbers(grid.get("proj:shape")), _numbers(grid.get("proj:transform"))
-        crs = _crs(json.dumps([said.get(f"proj:{key}") for key in ("code", "epsg", "wkt2", "projjson")]))
-        if crs is None or len(shape) != 2 or min(shape) < 1:
-            return None
-        height, width = (int(side) for side in shape)
-        box = _numbers(said.get("proj:bbox"))
-        if len(transform) < 6 and len(box) == 4:
-            transform = [(box[2] - box[0]) / width, 0.0, box[0], 0.0, (box[1] - box[3]) / height, box[3]]
-        affine = Affine(*transform[:6]) if len(transform) >= 6 else Affine.identity()
-        if affine.is_degenerate or affine.is_identity:
-            return None
-        stated = cls(f"{item['id']} {band.key}", crs, affine, width, height)
-        return stated if stated._agrees(item) else None
-
-    def _agrees(self, item: Document) -> bool:
-        """Tell whether the stated pixels lie where the item says that it is: some transforms are in another order."""
-        around = footprint_of(item)
-        if around is None:
-            return True
-        try:
-            own = outline(self, georeference(self))
-        except SourceError:
-            return False
-        return any(own.intersects(each) for each in turned(around))
-
-
-@lru_cache(maxsize=512)
-def _crs(said: str) -> CRS | None:
-    """Return the first coordinate system that can be understood of code, EPSG number, WKT2 and PROJJSON."""
-    code, epsg, wkt2, projjson = json.loads(said)
-    for given in (code, epsg, wkt2, projjson):
-        try:
-            if given is not None:
-                return CRS.from_wkt(pyproj.CRS.from_user_input(given).to_wkt())
-        except (ProjError, rasterio.errors.CRSError):
-            continue
-    return None
 
 
 def _mask(source: StacSource, item: Document, collection: Document) -> SceneMask | None:
@@ -292,13 +220,6 @@ def _shared_nodata(chosen: Sequence[AssetBand]) -> float | None:
     """Return the value without data that all bands share."""
     stated = {band.nodata for band in chosen}
     return stated.pop() if len(stated) == 1 else None
-
-
-def _numbers(value: Any) -> list[float]:
-    """Return a list of finite numbers, or an empty one."""
-    listed = value if isinstance(value, list | tuple) else []
-    known = all(isinstance(each, int | float) and math.isfinite(each) for each in listed)
-    return [float(each) for each in listed] if known else []
 
 
 def _file_digest(band: Band) -> str:

@@ -30,19 +30,21 @@ def slim_item(item: Document, base: str) -> dict[str, Any]:
     """Return an item with whole addresses; signatures in them are left out and marked as `SIGNED`.
 
     Args:
-        item: As STAC 1.1 has it.
+        item: Of any version of STAC.
         base: Path or address that its links start from.
     """
     properties = {name: value for name, value in item["properties"].items() if name != "proj:geometry"}
     return {
         "type": "Feature",
+        "stac_version": str(item.get("stac_version", "1.0.0")),
+        "stac_extensions": list(item.get("stac_extensions") or []),
         "id": str(item["id"]),
         "collection": item.get("collection"),
         "geometry": item.get("geometry"),
         "bbox": item.get("bbox"),
         "properties": {name: _unsigned(value) for name, value in properties.items()},
-        "links": [link for link in _links(item) if link["rel"] != "collection"],
-        "assets": {key: _slim_asset(asset, base) for key, asset in sorted(item["assets"].items())},
+        "links": [link for link in _links(item) if link["rel"] == "license"],
+        "assets": {key: _slim_asset(asset, base) for key, asset in sorted((item.get("assets") or {}).items())},
     }
 
 
