@@ -104,6 +104,7 @@ class Fetcher:
         self._answered = False
         self._unanswered = self._refusals = 0
         self._over: Git10mError | None = None
+        self._ended = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"fetch {manners.source_id}", daemon=True)
         self._thread.start()
@@ -178,10 +179,11 @@ class Fetcher:
         tasks = [asyncio.ensure_future(self._one(ask)) for ask in asks]
         try:
             return list(await asyncio.gather(*tasks))
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            # What is under way ends first: an answer that has come is stored.
+        except BaseException as error:
+            # Where a budget ends the run, requests that were counted are awaited and their answers stored.
+            if not isinstance(error, BuildError):
+                for task in tasks:
+                    task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
@@ -206,7 +208,7 @@ class Fetcher:
                         # All processes heed what the host asked of one.
                         self._pace(host).pause_until(time.time() + pause_s)
                     if attempt < self.manners.retries:
-                        await asyncio.sleep(random.uniform(0.0, again))
+                        await self._sleep(random.uniform(0.0, again))
         tries = f"after {self.manners.retries + 1} tries" if self.manners.retries else "at the first try"
         return Answer(None, "unreachable", f"{ask.shown}: {detail} ({tries})")
 
@@ -225,20 +227,29 @@ class Fetcher:
 
     async def _wait(self, host: str) -> None:
         """Sleep until a slot of the host's pace, and count the request."""
-        if self._over is not None:
-            raise self._over
         pace = self._pace(host)
         while True:
-            at = pace.slot()
-            if (wait_s := at - time.time()) > 0:
-                await asyncio.sleep(wait_s)
+            await self._sleep(pace.slot() - time.time())
             if pace.paused_until() <= time.time():  # else it was set while this request slept
                 break
         try:
             self._spending.begin_request()
         except BuildError as error:
-            self._over = error
-            raise
+            raise self._end(error) from error
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the end of the run."""
+        if seconds > 0 and not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), seconds)
+        if self._over is not None:
+            raise self._over
+
+    def _end(self, error: Git10mError) -> Git10mError:
+        """Let no further request leave; the first reason holds."""
+        self._over = self._over or error
+        self._ended.set()
+        return self._over
 
     async def _send(self, ask: Ask, url: str, headers: dict[str, str]) -> tuple[int, str | None, bytes]:
         """Return (status, where to instead, body).
@@ -314,22 +325,24 @@ class Fetcher:
         except (ValueError, TypeError):
             return None
         if pause_s > _LONGEST_PAUSE_S:
-            self._over = BuildError(
-                f"source {self.manners.source_id!r}: {answer.url.host} answers {answer.status} and asks for a pause of "
-                f"{pause_s / 3600:.1f} hours; what was fetched is kept: run the same command again then"
+            raise self._end(
+                BuildError(
+                    f"source {self.manners.source_id!r}: {answer.url.host} answers {answer.status} and asks for a pause of "
+                    f"{pause_s / 3600:.1f} hours; what was fetched is kept: run the same command again then"
+                )
             )
-            raise self._over
         return max(0.0, pause_s)
 
     def _count_unanswered(self, ask: Ask, error: aiohttp.ClientConnectorError) -> None:
         self._unanswered += 1
         if not self._answered and self._unanswered >= _HOPELESS:
-            self._over = SourceError(
-                f"source {self.manners.source_id!r}: {urlsplit(ask.url).netloc} cannot be reached "
-                f"({_words(error.os_error)}); check the address in the recipe and the network, then run the same "
-                "command again"
-            )
-            raise self._over from error
+            raise self._end(
+                SourceError(
+                    f"source {self.manners.source_id!r}: {urlsplit(ask.url).netloc} cannot be reached "
+                    f"({_words(error.os_error)}); check the address in the recipe and the network, then run the same "
+                    "command again"
+                )
+            ) from error
 
     def _count_refusal(self, ask: Ask, status: int) -> None:
         self._refusals += 1
@@ -341,11 +354,12 @@ class Fetcher:
             if named
             else "it may want a token: give one in headers or url as {env:NAME}"
         )
-        self._over = SourceError(
-            f"source {self.manners.source_id!r}: {urlsplit(ask.url).netloc} answers {status} to every request; {hint}, "
-            "then run the same command again (what was fetched is kept)"
+        raise self._end(
+            SourceError(
+                f"source {self.manners.source_id!r}: {urlsplit(ask.url).netloc} answers {status} to every request; {hint}, "
+                "then run the same command again (what was fetched is kept)"
+            )
         )
-        raise self._over
 
     def _headers(self) -> Sequence[tuple[str, str]]:
         return tuple(self.manners.headers.items())
