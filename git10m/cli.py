@@ -88,10 +88,41 @@ def plan(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the build would go.")] = Path("dataset"),
     var: Variables = None,
     limit: Limit = None,
+    page: Annotated[Path | None, typer.Option("--map", help="Also write a page with a map, e.g. plan.html.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which tiles a build would ask for."""
-    _plan(recipe, output, var, limit, as_json)
+    """Say what a build would ask for: tiles, requests, bytes, time, disk, licences."""
+    _plan(recipe, output, var, limit, as_json, page)
+
+
+@app.command()
+def preview(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Option("--out", help="Picture to write.")] = Path("preview.png"),
+    tiles: Annotated[int, typer.Option(min=1, max=12, help="Tiles of each source and date.")] = 4,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the build would go; what is fetched is kept there.")
+    ] = None,
+    var: Variables = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a few tiles of each source as one picture."""
+    import tempfile
+
+    from git10m.building import prepare
+    from git10m.errors import RequestError
+    from git10m.planning import write_preview
+
+    if out.suffix.lower() != ".png" or not out.absolute().parent.is_dir():
+        raise RequestError(f"--out {out}: give a .png file in a folder that exists")
+    loaded, _ = _load(recipe, var)
+    with tempfile.TemporaryDirectory(prefix="git10m-preview-") as scratch:
+        folder = output.absolute() if output is not None else Path(scratch)
+        inputs, found = prepare(loaded, root=recipe.parent.absolute(), folder=folder)
+        shown = write_preview(inputs, found, out.absolute(), tiles=tiles)
+    for reason in shown["failed"]:
+        _tell(f"failed: {reason}")
+    _show(shown, f"{out}: {shown['tiles']} tiles, {len(shown['failed'])} could not be read", as_json)
 
 
 @app.command()
@@ -163,22 +194,21 @@ def main() -> None:
         sys.exit(130)
 
 
-def _plan(recipe: Path, output: Path, var: list[str] | None, limit: int | None, as_json: bool) -> None:
-    from git10m.building import build_plan
+def _plan(
+    recipe: Path, output: Path, var: list[str] | None, limit: int | None, as_json: bool, page: Path | None = None
+) -> None:
+    from git10m.planning import look_ahead, write_plan
+    from git10m.planning.page import in_words
 
     loaded, _ = _load(recipe, var)
-    found = build_plan(loaded, root=recipe.parent.absolute(), folder=output.absolute(), limit=limit)
+    found, _, tiles = look_ahead(loaded, root=recipe.parent.absolute(), folder=output.absolute(), limit=limit)
     for reason in found.skipped:
         _tell(f"skipped: {reason}")
-    text = "\n".join(
-        [
-            f"{found.tiles} tiles from {found.scenes} scenes",
-            *(f"  level {level}: {count}" for level, count in found.levels.items()),
-            *(f"  {layer}: {count}" for layer, count in found.layers.items()),
-        ]
-    )
-    facts = {"tiles": found.tiles, "scenes": found.scenes, "levels": found.levels, "layers": found.layers}
-    _show({**facts, "skipped": list(found.skipped)}, text, as_json)
+    lines = in_words(found)
+    if page is not None:
+        write_plan(found, tiles, page.absolute(), name=loaded.name)
+        lines.append(f"map: {page}")
+    _show(found.as_json(), "\n".join(lines), as_json)
 
 
 def _load(path: Path, var: list[str] | None) -> tuple[Any, Mapping[str, Any]]:

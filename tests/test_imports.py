@@ -32,6 +32,7 @@ GIT10M = (
     "report",
     "verify",
     "building",
+    "planning",
     "cli",
 )
 """Rooms of the dataset toolkit; each may import only those before it."""

@@ -34,7 +34,7 @@ from git10m.recipe import Recipe, WebListSource
 from git10m.sampling import Plan, plan_tiles, sampled
 from git10m.shards import atomic_file
 
-__all__ = ["BuildResult", "PlanSummary", "build", "build_plan", "build_status"]
+__all__ = ["BuildResult", "build", "build_status", "prepare"]
 
 _UNITS, _LEAST_UNIT_ROWS, _MOST_UNIT_ROWS = 64, 64, 1024
 
@@ -56,27 +56,8 @@ class BuildResult:
     fresh: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSummary:
-    """What a build would do.
-
-    Attributes:
-        tiles: Planned tiles.
-        levels: Planned tiles by level.
-        layers: Planned tiles by layer and date.
-        scenes: Scenes that can be read.
-        skipped: Scenes that cannot, with the reason.
-    """
-
-    tiles: int
-    levels: dict[str, int]
-    layers: dict[str, int]
-    scenes: int
-    skipped: tuple[str, ...]
-
-
-def build_plan(recipe: Recipe, *, root: Path, folder: Path, limit: int | None = None) -> PlanSummary:
-    """Find out what a build would do; nothing but computed scenes is written.
+def prepare(recipe: Recipe, *, root: Path, folder: Path, limit: int | None = None) -> tuple[Inputs, Plan]:
+    """Find all imagery of a build and list its tiles; only computed scenes and answers of catalogs are written.
 
     Args and errors as in `build`.
     """
@@ -84,19 +65,7 @@ def build_plan(recipe: Recipe, *, root: Path, folder: Path, limit: int | None = 
         inputs = gather(recipe, root=root, workspace=Workspace(folder), limit=limit)
     except OSError as error:
         raise BuildError(_disk_fault(error, folder)) from error
-    plan = _plan(inputs, limit)
-    levels, counts = np.unique(plan.level, return_counts=True)
-    layers: dict[str, int] = {}
-    for number, group in enumerate(inputs.imagery.groups):
-        name = f"{group.layer} {group.acquired_at.date()}" if group.acquired_at else group.layer
-        layers[name] = int((plan.group == number).sum())
-    return PlanSummary(
-        tiles=len(plan),
-        levels={str(level): int(count) for level, count in zip(levels, counts, strict=True)},
-        layers=layers,
-        scenes=sum(item.scene is not None for item in inputs.items),
-        skipped=_skipped(inputs.items),
-    )
+    return inputs, _plan(inputs, limit)
 
 
 def build(

@@ -327,8 +327,8 @@ class Fetcher:
         if pause_s > _LONGEST_PAUSE_S:
             raise self._end(
                 BuildError(
-                    f"source {self.manners.source_id!r}: {answer.url.host} answers {answer.status} and asks for a pause of "
-                    f"{pause_s / 3600:.1f} hours; what was fetched is kept: run the same command again then"
+                    f"source {self.manners.source_id!r}: {answer.url.host} answers {answer.status} and asks for a "
+                    f"pause of {pause_s / 3600:.1f} hours; what was fetched is kept: run the same command again then"
                 )
             )
         return max(0.0, pause_s)
@@ -356,8 +356,8 @@ class Fetcher:
         )
         raise self._end(
             SourceError(
-                f"source {self.manners.source_id!r}: {urlsplit(ask.url).netloc} answers {status} to every request; {hint}, "
-                "then run the same command again (what was fetched is kept)"
+                f"source {self.manners.source_id!r}: {urlsplit(ask.url).netloc} answers {status} to every request; "
+                f"{hint}, then run the same command again (what was fetched is kept)"
             )
         )
 
