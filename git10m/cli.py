@@ -49,6 +49,9 @@ def build(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Read unreadable tiles again, and files that were repaired.")
     ] = False,
+    fetch_only: Annotated[
+        bool, typer.Option("--fetch-only", help="Fetch what the build needs from servers, and stop.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Build a dataset; run it again to go on after an interruption."""
@@ -56,9 +59,16 @@ def build(
         _plan(recipe, output, var, limit, as_json)
         return
     from git10m.building import build as run
+    from git10m.building import fetch
     from git10m.engine import Engine
 
     loaded, said = _load(recipe, var)
+    if fetch_only:
+        where = {"root": recipe.parent.absolute(), "folder": output.absolute()}
+        how = Engine(_engine_name(engine), workers)
+        count = fetch(loaded, **where, engine=how, limit=limit, retry_failed=retry_failed)
+        _show({"folder": str(output), "fetched": count}, f"{output}: {count:,} tiles and images came new", as_json)
+        return
     result = run(
         loaded,
         root=recipe.parent.absolute(),

@@ -26,7 +26,7 @@ from git10m.building.barrier import DROP_REASONS, Decisions, decide
 from git10m.building.finish import finish
 from git10m.building.inputs import Inputs, Item, gather
 from git10m.building.rows import RowPass, ShardPlan
-from git10m.building.tiles import TilePass, unit_digests
+from git10m.building.tiles import FetchPass, TilePass, unit_digests
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.engine import Engine, lock, map_shards, rank_of_job
 from git10m.errors import BuildError, DatasetError, RecipeError, RegionError
@@ -34,7 +34,7 @@ from git10m.recipe import Recipe, WebListSource
 from git10m.sampling import Plan, plan_tiles, sampled
 from git10m.shards import atomic_file
 
-__all__ = ["BuildResult", "build", "build_status", "prepare"]
+__all__ = ["BuildResult", "build", "build_status", "fetch", "prepare"]
 
 _UNITS, _LEAST_UNIT_ROWS, _MOST_UNIT_ROWS = 64, 64, 1024
 
@@ -115,6 +115,39 @@ def build(
     return BuildResult(folder, manifest, _skipped(inputs.items), fresh=True)
 
 
+def fetch(
+    recipe: Recipe,
+    *,
+    root: Path,
+    folder: Path,
+    engine: Engine | None = None,
+    limit: int | None = None,
+    retry_failed: bool = False,
+) -> int:
+    """Fetch what a build needs from tile servers and URL lists, and build nothing; a later build goes on from there.
+
+    Args and errors as in `build`.
+
+    Returns:
+        How many tiles and images came new.
+    """
+    workspace = Workspace(folder)
+    try:
+        with workspace.locked(shared=engine is not None and engine.name == "rank"):
+            inputs = gather(recipe, root=root, workspace=workspace, limit=limit)
+            count = _fetch_lists(inputs, retry_failed=retry_failed)
+            plan = _plan(inputs, limit)
+            bounds = plan.unit_bounds(_unit_rows(plan))
+            work = FetchPass(inputs.imagery, plan, tuple(bounds))
+            with tqdm(total=len(plan), desc="fetching", unit="tile") as bar:
+                for _, (tiles, fresh) in map_shards(work, range(len(bounds) - 1), engine or Engine()):
+                    bar.update(tiles)
+                    count += fresh
+    except OSError as error:
+        raise BuildError(_disk_fault(error, folder)) from error
+    return count
+
+
 def build_status(folder: Path) -> dict[str, Any]:
     """Return how far a build is: units of both passes, done and planned, and whether it is finished.
 
@@ -140,7 +173,7 @@ def _run(
     workspace: Workspace, inputs: Inputs, engine: Engine, limit: int | None, said: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     plan = _plan(inputs, limit)
-    bounds = plan.unit_bounds(min(_MOST_UNIT_ROWS, max(_LEAST_UNIT_ROWS, len(plan) // _UNITS)))
+    bounds = plan.unit_bounds(_unit_rows(plan))
     digests = unit_digests(inputs.imagery, plan, bounds, further=inputs.modalities_digest)
     first = TilePass(workspace, inputs.recipe, inputs.imagery, inputs.modalities, plan, tuple(bounds), digests)
     _note(workspace, units=len(digests))
@@ -159,15 +192,19 @@ def _run(
         return finish(workspace, inputs, decisions, shards, units=counts, said=said) if held else None
 
 
-def _fetch_lists(inputs: Inputs, *, retry_failed: bool) -> None:
-    """Fetch the images of URL lists: in this process alone, once, before anything is read."""
-    if not any(isinstance(source, WebListSource) for source in inputs.recipe.source):
-        return
-    from git10m.sources.weblist import WebList, fetch  # noqa: PLC0415 - only such recipes need its libraries
+def _unit_rows(plan: Plan) -> int:
+    return min(_MOST_UNIT_ROWS, max(_LEAST_UNIT_ROWS, len(plan) // _UNITS))
 
-    for part in inputs.imagery.parts:
-        if isinstance(part, WebList):
-            fetch(part, retry_failed=retry_failed)
+
+def _fetch_lists(inputs: Inputs, *, retry_failed: bool) -> int:
+    """Fetch the images of URL lists: in this process alone, once, before anything is read; return how many came."""
+    if not any(isinstance(source, WebListSource) for source in inputs.recipe.source):
+        return 0
+    from git10m.sources.weblist import WebList  # noqa: PLC0415 - only such recipes need its libraries
+    from git10m.sources.weblist import fetch as fetch_list  # noqa: PLC0415
+
+    lists = (part for part in inputs.imagery.parts if isinstance(part, WebList))
+    return sum(fetch_list(each, retry_failed=retry_failed).had for each in lists)
 
 
 def _plan(inputs: Inputs, limit: int | None) -> Plan:

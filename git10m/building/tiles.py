@@ -29,7 +29,7 @@ from git10m.sources.collection import Collection
 from git10m.sources.modalities import ModalityReader, Seen
 from git10m.sources.mosaic import BLOCK_TILES
 
-__all__ = ["TilePass", "unit_digests", "unit_schema"]
+__all__ = ["FetchPass", "TilePass", "unit_digests", "unit_schema"]
 
 _BUFFERED_ROWS = 100
 _DECODED_BYTES = 128 * 2**20
@@ -177,6 +177,26 @@ class TilePass:
             given = result.given if isinstance(result, Sample) else None
             known["item"] = given.name if given is not None else f"entry {request.entry}"
         return rejection(request, verdict=verdict, reason=reason, detail=detail, **known)
+
+
+@dataclass(frozen=True)
+class FetchPass:
+    """Brings the imagery of one unit here and does nothing else; picklable work for `engine.map_shards`.
+
+    Attributes:
+        imagery: All that can be read.
+        plan: All tiles.
+        bounds: Positions in the plan at which units begin and end.
+    """
+
+    imagery: Collection
+    plan: Plan
+    bounds: tuple[int, ...]
+
+    def __call__(self, unit: int) -> tuple[int, int]:
+        """Return how many tiles the unit has, and how many answers came new."""
+        start, stop = self.bounds[unit], self.bounds[unit + 1]
+        return stop - start, self.imagery.fetch(list(self.plan.requests(start, stop)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,8 @@ def bytes_per_pixel(image: ImageFormat) -> float:
 
 
 def _source_outlook(source: Origin, inputs: Inputs, plan: Plan) -> SourceOutlook:
-    own = plan.taken(reached(source, inputs, plan))
+    mine = reached(source, inputs, plan)
+    own = plan if mine.all() else plan.taken(mine)
     scenes = [item.scene for item in inputs.items if item.source_id == source.id and item.scene is not None]
     requests, received = _requests(source, own, inputs)
     rate = source.rate * _hosts(source) if isinstance(source, TileServerSource) else 0.0
@@ -210,9 +211,12 @@ def _served(plan: Plan, finer: int) -> int:
         return int(len(plan) * 4**-finer)
     count = 0
     for level in np.unique(plan.level).tolist():
-        at = plan.level == level
-        above = ((plan.x[at] >> finer).astype(np.int64) << 32) | (plan.y[at] >> finer)
-        count += len(np.unique(above))
+        at = np.flatnonzero(plan.level == level)
+        above = (plan.x[at] >> finer).astype(np.int64)
+        above <<= 32
+        above |= plan.y[at] >> finer
+        above.sort()
+        count += int((above[1:] != above[:-1]).sum()) + min(1, len(above))
     return count
 
 
@@ -226,7 +230,7 @@ def _by_level(plan: Plan) -> dict[str, int]:
 
 
 def _layer_name(group: Group) -> str:
-    name = group.layer if group.layer != "imagery" else f"{group.layer} of {group.source_id}"
+    name = group.layer if group.scenes or group.layer != "imagery" else f"{group.layer} of {group.source_id}"
     return f"{name} {group.acquired_at.date()}" if group.acquired_at else name
 
 

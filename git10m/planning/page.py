@@ -109,13 +109,14 @@ def _drawn(plan: Plan) -> Any:
     """Return (level, x, y) of each place that is drawn: tiles once for all dates, or their parents."""
     found = []
     for level in np.unique(plan.level[plan.level > 0]).tolist():
-        at = plan.level == level
-        key = (plan.x[at].astype(np.int64) << 32) | plan.y[at]
-        key = np.unique(key)
+        at = np.flatnonzero(plan.level == level)
+        # So far up that not even a plan of every tile there could be too many to draw.
         up = 0
-        while len(key) > _DRAWN and level - up > 1:
+        while len(at) >> (2 * up) > _DRAWN and level - up > 1:
             up += 1
-            key = np.unique(((key >> 33) << 32) | ((key & 0xFFFFFFFF) >> 1))
+        pieces = (at[start : start + _DRAWN] for start in range(0, len(at), _DRAWN))
+        parents = [np.unique((plan.x[piece].astype(np.int64) >> up) << 32 | (plan.y[piece] >> up)) for piece in pieces]
+        key = np.unique(np.concatenate(parents))
         found.append(np.stack([np.full(len(key), level - up), key >> 32, key & 0xFFFFFFFF], axis=1))
     tiles = np.concatenate(found).astype(np.int32) if found else np.empty((0, 3), dtype=np.int32)
     return np.unique(tiles, axis=0)

@@ -18,6 +18,7 @@ __all__ = ["Plan", "plan_tiles"]
 
 _GROUP_BITS = 19
 """A tile of level 22 takes 44 bits of 63; the rest number its group."""
+_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class Plan:
         for level, x, y, group, entry in zip(*(values[part].tolist() for values in columns), strict=True):
             yield Request(Tile(level, x, y) if level else None, group, entry)
 
-    def taken(self, kept: npt.NDArray[Any]) -> Plan:
-        """Return the part of the plan at some positions, or where a mask is true."""
+    def taken(self, kept: npt.NDArray[Any] | slice) -> Plan:
+        """Return the part of the plan at some positions, where a mask is true, or in a slice."""
         return Plan(self.level[kept], self.x[kept], self.y[kept], self.group[kept], self.entry[kept])
 
     def thinned(self, most: int) -> Plan:
@@ -99,6 +100,8 @@ def plan_tiles(imagery: Imagery, tiles: Tiles, *, area: Any = None) -> Plan:
     names = ("level", "x", "y", "group", "entry")
     if not parts:
         return Plan(np.empty(0, dtype=np.int8), *(np.empty(0, dtype=np.int32) for _ in names[1:]))
+    if len(parts) == 1:
+        return parts[0]
     columns = []
     for name in names:  # one after the other, so that a plan of ten million tiles is never held twice
         columns.append(np.concatenate([getattr(part, name) for part in parts]))
@@ -113,9 +116,12 @@ def _tiles_of_level(imagery: Imagery, level: int, groups: list[int], area: Any) 
     keys: IntArray = np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
     del pieces
     keys.sort()
-    if keys.size:
-        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
-    group = (keys & ((1 << _GROUP_BITS) - 1)).astype(np.int32)
-    keys >>= _GROUP_BITS
-    x, y = (values.astype(np.int32) for values in quadkey_number_to_xy(keys))
+    again = keys[1:] == keys[:-1]
+    if again.any():
+        keys = keys[np.concatenate([[True], ~again])]
+    x, y, group = (np.empty(keys.size, dtype=np.int32) for _ in range(3))
+    for start in range(0, keys.size, _AT_ONCE):  # the arithmetic takes several times the memory of its result
+        part = slice(start, start + _AT_ONCE)
+        x[part], y[part] = quadkey_number_to_xy(keys[part] >> _GROUP_BITS)
+        group[part] = keys[part] & ((1 << _GROUP_BITS) - 1)
     return Plan(np.full(keys.size, level, dtype=np.int8), x, y, group, np.full(keys.size, -1, dtype=np.int32))

@@ -8,6 +8,8 @@ of a tile share its fate where shares are drawn, and a larger share holds the sm
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,7 @@ __all__ = ["draws", "sampled"]
 
 BoolArray = npt.NDArray[np.bool_]
 _FARTHEST_SIGMAS = 5.0
+_AT_ONCE = 500_000
 
 
 def sampled(plan: Plan, sampling: Sampling) -> Plan:
@@ -40,28 +43,31 @@ def sampled(plan: Plan, sampling: Sampling) -> Plan:
     """
     if sampling == Sampling(seed=sampling.seed) or not len(plan):
         return plan
-    number = draws(plan, seed=sampling.seed)
-    kept = np.ones(len(plan), dtype=bool)
-    placed = plan.level > 0
-    if sampling.method == "random" and sampling.share is not None:
-        kept &= number < sampling.share
-    elif sampling.method in {"stratified", "cities", "major_tom"}:
-        for level in np.unique(plan.level[placed]).tolist():
-            at = np.flatnonzero(plan.level == level)
-            kept[at] = _of_level(plan, at, number[at], level, sampling)
+    taken = plan if sampling.method == "all" else plan.taken(_by_method(plan, sampling))
     if sampling.no_overlap:
-        kept[kept & placed] = _without_overlap(plan, np.flatnonzero(kept & placed), number)
-    kept = _within_counts(plan, kept, number, sampling)
-    if not kept.any():
+        kept = np.ones(len(taken), dtype=bool)
+        placed = np.flatnonzero(taken.level > 0)
+        kept[placed] = _without_overlap(taken, placed, draws(taken, seed=sampling.seed))
+        taken = taken.taken(kept)
+    if sampling.count is not None or sampling.most_per_level is not None or sampling.level_shares:
+        taken = taken.taken(_within_counts(taken, draws(taken, seed=sampling.seed), sampling))
+    if not len(taken):
         raise RegionError(
             f"sampling (method = {sampling.method!r}) leaves none of {len(plan)} tiles; loosen its rules, or widen the "
             "region"
         )
-    return plan.taken(kept)
+    return taken
 
 
 def draws(plan: Plan, *, seed: int) -> FloatArray:
     """Return the number of each tile, 0 ≤ u < 1, float64."""
+    number = np.empty(len(plan), dtype=np.float64)
+    for part in _pieces(len(plan)):
+        number[part] = _draws(plan.taken(part), seed)
+    return number
+
+
+def _draws(plan: Plan, seed: int) -> FloatArray:
     address = np.where(
         plan.level > 0,
         quadkey_number(plan.x.astype(np.int64), plan.y.astype(np.int64)),
@@ -73,77 +79,110 @@ def draws(plan: Plan, *, seed: int) -> FloatArray:
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def _pieces(count: int) -> Iterator[slice]:
+    """Yield slices of a long array: what is computed on the way takes many times the memory of the result."""
+    yield from (slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE))
+
+
 def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
-def _of_level(plan: Plan, at: IntArray, number: FloatArray, level: int, sampling: Sampling) -> BoolArray:
-    """Tell which tiles of one level the method takes."""
-    x, y = plan.x[at].astype(np.int64), plan.y[at].astype(np.int64)
-    if sampling.method == "cities":
-        cities = sampling.cities or Cities()
-        far = _FARTHEST_SIGMAS * cities.sigma_km
-        distance = distances_km(level, x, y, towns=town_points(cities), most_km=far)
-        near: BoolArray = number < np.exp(-0.5 * (distance / cities.sigma_km) ** 2)
-        return near
-    if sampling.method == "major_tom":
-        return _next_to_centres(level, x, y, plan.group[at].astype(np.int64), cell_km=sampling.cell_km)
+def _by_method(plan: Plan, sampling: Sampling) -> BoolArray:
+    """Tell which tiles the method takes; images without a place stay, but for a share of them."""
+    if sampling.method == "random":
+        share = 1.0 if sampling.share is None else sampling.share
+        return np.asarray(draws(plan, seed=sampling.seed) < share)
+    kept = np.ones(len(plan), dtype=bool)
+    for level in np.unique(plan.level[plan.level > 0]).tolist():
+        at: Any = np.flatnonzero(plan.level == level)
+        at = slice(None) if len(at) == len(plan) else at
+        own = plan.taken(at)
+        if sampling.method == "cities":
+            kept[at] = _around_towns(own, level, sampling)
+        elif sampling.method == "major_tom":
+            kept[at] = _next_to_centres(own, level, cell_km=sampling.cell_km)
+        else:
+            kept[at] = _of_strata(own, level, sampling)
+    return kept
+
+
+def _around_towns(plan: Plan, level: int, sampling: Sampling) -> BoolArray:
+    cities = sampling.cities or Cities()
+    towns, far = town_points(cities), _FARTHEST_SIGMAS * cities.sigma_km
+    kept = np.zeros(len(plan), dtype=bool)
+    for part in _pieces(len(plan)):
+        own = plan.taken(part)
+        distance = distances_km(level, own.x.astype(np.int64), own.y.astype(np.int64), towns=towns, most_km=far)
+        kept[part] = _draws(own, sampling.seed) < np.exp(-0.5 * (distance / cities.sigma_km) ** 2)
+    return kept
+
+
+def _next_to_centres(plan: Plan, level: int, *, cell_km: float) -> BoolArray:
+    """Of the tiles whose centres lie in a cell take the one next to its centre, for each group."""
+    groups = int(plan.group.max()) + 1
+    cell, distance = np.empty(len(plan), dtype=np.int64), np.empty(len(plan), dtype=np.float32)
+    for part in _pieces(len(plan)):
+        lon, lat = tile_centres(level, plan.x[part].astype(np.int64), plan.y[part].astype(np.int64))
+        row, column = cell_indices(lon, lat, cell_km=cell_km)
+        middle_lon, middle_lat = cell_centres(row, column, cell_km=cell_km)
+        turn = (lon - middle_lon + 180.0) % 360.0 - 180.0
+        distance[part] = (lat - middle_lat) ** 2 + (turn * np.cos(np.radians(lat))) ** 2
+        # Rows and columns stay below 2**17 at cells of 1 km.
+        cell[part] = ((row + (1 << 17)) << 19 | (column + (1 << 18))) * groups + plan.group[part]
+    return _rank(distance, cell) < 1
+
+
+def _of_strata(plan: Plan, level: int, sampling: Sampling) -> BoolArray:
     assert sampling.strata is not None
-    classes = classes_of(level, x, y, strata=sampling.strata)
+    classes = classes_of(level, plan.x.astype(np.int64), plan.y.astype(np.int64), strata=sampling.strata)
     names, code = np.unique(classes.astype(str), return_inverse=True)
     counts = {name: int((code == i).sum()) for i, name in enumerate(names.tolist()) if name}
     if not counts:
-        return np.zeros(len(at), dtype=bool)
+        return np.zeros(len(plan), dtype=bool)
     most = sampling.strata.most or min(counts.values())
-    return np.asarray((_rank(number, code, plan.group[at].astype(np.int64)) < most) & (names[code] != ""))
+    return np.asarray((_rank(draws(plan, seed=sampling.seed), code) < most) & (names[code] != ""))
 
 
-def _next_to_centres(level: int, x: IntArray, y: IntArray, group: IntArray, *, cell_km: float) -> BoolArray:
-    """Of the tiles whose centres lie in a cell take the one next to its centre, for each group."""
-    lon, lat = tile_centres(level, x, y)
-    row, column = cell_indices(lon, lat, cell_km=cell_km)
-    middle_lon, middle_lat = cell_centres(row, column, cell_km=cell_km)
-    turn = (lon - middle_lon + 180.0) % 360.0 - 180.0
-    distance = (lat - middle_lat) ** 2 + (turn * np.cos(np.radians(lat))) ** 2
-    _, cell = np.unique(row << 32 | (column & 0xFFFFFFFF), return_inverse=True)
-    return np.asarray(_rank(distance, cell * (int(group.max()) + 1) + group, quadkey_number(x, y)) < 1)
-
-
-def _rank(number: FloatArray, members: IntArray, then: IntArray) -> IntArray:
-    """Return the position of each item among those of its set, by number and then by another key."""
-    order = np.lexsort((then, number, members))
-    sorted_members = members[order]
-    starts = np.concatenate([[0], np.flatnonzero(sorted_members[1:] != sorted_members[:-1]) + 1])
-    sizes = np.diff(np.append(starts, len(order)))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+def _rank(number: npt.NDArray[np.floating[Any]], members: IntArray) -> npt.NDArray[np.int32]:
+    """Return the position of each item among those of its set, by number and then by order."""
+    order = np.lexsort((number, members))
+    members = members[order]
+    starts = np.concatenate([[0], np.flatnonzero(members[1:] != members[:-1]) + 1])
+    del members
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32) - np.repeat(
+        starts.astype(np.int32), np.diff(np.append(starts, len(order)))
+    )
     return rank
 
 
-def _within_counts(plan: Plan, kept: BoolArray, number: FloatArray, sampling: Sampling) -> BoolArray:
+def _within_counts(plan: Plan, number: FloatArray, sampling: Sampling) -> BoolArray:
     """Keep the tiles of the smallest numbers: so many a level, in given shares, or altogether."""
-    most = dict.fromkeys(np.unique(plan.level[kept]).tolist(), int(kept.sum()))
+    levels, counts = np.unique(plan.level, return_counts=True)
+    most = dict(zip(levels.tolist(), counts.tolist(), strict=True))
     if sampling.most_per_level is not None:
         most = {level: min(count, sampling.most_per_level) for level, count in most.items()}
     if sampling.level_shares:
-        have = {level: min(most.get(level, 0), int((kept & (plan.level == level)).sum())) for level in most}
         wanted = {level: share for level, share in sampling.level_shares.items() if share > 0}
-        total = min((have.get(level, 0) / share for level, share in wanted.items()), default=0.0)
+        total = min((most.get(level, 0) / share for level, share in wanted.items()), default=0.0)
         total = min(total, sampling.count) if sampling.count is not None else total
         most = {level: int(total * wanted.get(level, 0.0) + 1e-9) for level in most}
-    elif sampling.count is not None:
-        chosen = np.flatnonzero(kept)
-        order = np.lexsort((plan.group[chosen], number[chosen]))
-        kept = np.zeros_like(kept)
-        kept[chosen[order[: sampling.count]]] = True
+    kept = np.ones(len(plan), dtype=bool)
     for level, count in most.items():
-        at = np.flatnonzero(kept & (plan.level == level))
-        if len(at) > count:
-            order = np.lexsort((plan.group[at], number[at]))
-            kept[at[order[count:]]] = False
+        at = np.flatnonzero(plan.level == level)
+        kept[at[_order(plan, number, at)[count:]]] = False
+    if sampling.count is not None and not sampling.level_shares:
+        at = np.flatnonzero(kept)
+        kept[at[_order(plan, number, at)[sampling.count :]]] = False
     return kept
+
+
+def _order(plan: Plan, number: FloatArray, at: IntArray) -> IntArray:
+    """Sort some tiles by their numbers; the dates of a tile, which share it, by their groups."""
+    return np.lexsort((plan.group[at], number[at]))
 
 
 def _without_overlap(plan: Plan, at: IntArray, number: FloatArray) -> BoolArray:

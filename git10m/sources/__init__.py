@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ __all__ = [
     "Encoded",
     "Entries",
     "Failure",
+    "Fetching",
     "Given",
     "Group",
     "Imagery",
@@ -186,6 +187,14 @@ class Entries:
     level: npt.NDArray[np.int8]
     x: npt.NDArray[np.int32]
     y: npt.NDArray[np.int32]
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    """A part of the imagery that can bring what is wanted here without reading it."""
+
+    def fetch(self, requests: Sequence[Request]) -> int:
+        """Keep what some requests need; return how many answers came new."""
 
 
 class Imagery(Protocol):

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from git10m.grid import IntArray
-from git10m.sources import Entries, Failure, Group, Imagery, Request, Sample
+from git10m.sources import Entries, Failure, Fetching, Group, Imagery, Request, Sample
 
 __all__ = ["Collection"]
 
@@ -61,6 +61,15 @@ class Collection:
             own = [replace(request, group=self._where[request.group][1]) for request in asked]
             for request, result in zip(asked, self.parts[number].read(own), strict=True):
                 yield replace(result, request=request)
+
+    def fetch(self, requests: Sequence[Request]) -> int:
+        """Bring what some requests need here, where it comes from afar; see `Fetching`."""
+        count = 0
+        for number, together in groupby(requests, key=lambda request: self._where[request.group][0]):
+            part = self.parts[number]
+            if isinstance(part, Fetching):
+                count += part.fetch([replace(each, group=self._where[each.group][1]) for each in together])
+        return count
 
     def _part(self, group: int) -> tuple[Imagery, int]:
         number, own = self._where[group]
