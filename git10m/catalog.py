@@ -47,7 +47,7 @@ class Entry(BaseModel):
     title: str
     kind: Kind
     levels: tuple[Annotated[int, Field(ge=0, le=22)], Annotated[int, Field(ge=0, le=22)]]
-    platform: Literal["satellite", "aerial"] | None
+    platform: Literal["satellite", "aerial"] | None = None
     sensor: str | None = None
     licence: str
     attribution: str
