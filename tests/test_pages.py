@@ -17,7 +17,8 @@ PAGES = sorted(FOLDER.glob("*.md"))
 
 def variables(text: str) -> dict[str, str]:
     """A value for every ``${NAME}`` of a text."""
-    return dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "value")
+    known = {"url": "https://tiles.example.org/{z}/{x}/{y}.jpg"}
+    return {name: known.get(name, "value") for name in re.findall(r"\$\{(\w+)\}", text)}
 
 
 def blocks(page: Path) -> list[str]:
@@ -35,7 +36,7 @@ def test_every_recipe_is_one(path: Path):
 def test_every_example_of_a_page_is_a_recipe_or_part_of_one(page: Path):
     for block in blocks(page):
         whole = block
-        if not re.search(r"^name\s*=", block, flags=re.MULTILINE):
+        if not re.search(r"^name\s*=", block.partition("\n[")[0] if not block.startswith("[") else "", re.MULTILINE):
             whole = f'name = "example"\n{block}'
         if "[[source]]" not in block:
             whole += '\n[[source]]\nid = "some"\npath = "some.tif"\n'

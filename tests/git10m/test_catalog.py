@@ -85,8 +85,8 @@ def test_the_table_of_the_page_is_that_of_the_files():
 
 
 def test_an_unknown_name_names_the_nearest():
-    with pytest.raises(RecipeError, match=r"catalog = 'sentinel-2': no such entry; did you mean 'sentinel-2-l2a'\?"):
-        load_entry("sentinel-2")
+    with pytest.raises(RecipeError, match=r"catalog = 'sentinl-2-l2a': no such entry; did you mean 'sentinel-2-l2a'\?"):
+        load_entry("sentinl-2-l2a")
     with pytest.raises(RecipeError, match=r"no such entry; known: .*naip"):
         load_entry("zzz")
 
