@@ -40,13 +40,14 @@ $(BIN)/python:
 		{ echo "git10m needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# The newest versions that go together, for every extra and Python from 3.11. Torch is pinned by hand and brings its
-# own CUDA packages where it needs them, so neither is left to the resolver.
+# The newest versions that go together, for every extra and Python from 3.11. Pinned by hand: torch, which brings its
+# own CUDA packages where it needs them; dataclasses (img2dataset's), whose 0.8 says that it is for Python 3.6 alone,
+# which pip obeys and uv does not.
 lock: $(VENV)/.dev
 	$(PIP) uv
-	echo "torch==2.13.0" > $(VENV)/torch.txt
+	printf '%s\n' torch==2.13.0 dataclasses==0.6 > $(VENV)/pinned.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
-		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") --constraint $(VENV)/torch.txt --all-extras \
+		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") --constraint $(VENV)/pinned.txt --all-extras \
 		pyproject.toml --output-file $(VENV)/all.txt
 	{ echo "torch==2.13.0"; grep -Ev '^(torch|nvidia-|cuda-|triton|--)' $(VENV)/all.txt; } | sort > constraints.txt
 

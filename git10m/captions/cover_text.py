@@ -109,8 +109,9 @@ def percentages(shares: Sequence[float]) -> list[int]:
         return coarse
     fine = [max(1, round(100.0 * share)) for share in shares]
     while sum(fine) > 100:
-        surplus = [number - 100.0 * share for number, share in zip(fine, shares, strict=True)]
-        fine[surplus.index(max(surplus))] -= 1
+        surplus = [round(number - 100.0 * share, 9) for number, share in zip(fine, shares, strict=True)]
+        # Of equal ones the last gives way, so that the numbers never rise.
+        fine[max(range(len(fine)), key=lambda i: (surplus[i], i))] -= 1
     return fine
 
 

@@ -57,14 +57,15 @@ def merged(wanted: Sequence[ByteRange]) -> Iterator[tuple[ByteRange, list[ByteRa
 
 class _Local:
     def __init__(self, path: str) -> None:
-        try:
-            self._file = Path(path).open("rb")  # noqa: SIM115 - stays open as long as the archive
-        except OSError as error:
-            raise broken(Path(path).name, error.strerror) from error
+        self._path = Path(path)
 
     def read(self, offset: int, length: int) -> bytes:
-        self._file.seek(offset)
-        return self._file.read(length)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except OSError as error:
+            raise broken(self._path.name, error.strerror) from error
 
 
 class _S3:

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from git10m import records
@@ -349,6 +349,7 @@ def test_numbers_are_rounded_and_units_are_singular_for_one() -> None:
 
 
 @given(weights=st.lists(st.floats(0.001, 1.0), min_size=1, max_size=8), known=st.floats(0.5, 1.0))
+@example(weights=[0.90625, 0.71875, 0.28125, 0.2734375, 0.16796875, 0.16796875, 0.0625], known=1.0)
 def test_percentages_do_not_contradict_each_other(weights: list[float], known: float) -> None:
     shares = sorted((known * weight / sum(weights) for weight in weights), reverse=True)
     shares = [share for share in shares if share >= 0.01]

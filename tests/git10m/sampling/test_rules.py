@@ -58,7 +58,9 @@ def test_a_share_is_kept_whatever_the_seed_and_holds_the_smaller_one():
         assert abs(len(tenth) - 1000) < 120  # four standard deviations
         assert abs(len(half) - 5000) < 200
         assert keys(tenth) <= keys(half)
-    assert keys(take(FIELD, method="random", share=0.1, seed=0)) != keys(take(FIELD, method="random", share=0.1, seed=1))
+    assert keys(take(FIELD, method="random", share=0.1, seed=0)) != keys(
+        take(FIELD, method="random", share=0.1, seed=1)
+    )
 
 
 def test_a_draw_depends_on_the_tile_alone():
@@ -70,7 +72,7 @@ def test_a_draw_depends_on_the_tile_alone():
 
 def test_draws_are_even_and_neighbours_independent():
     number = draws(FIELD, seed=5)
-    assert 0.0 <= number.min()
+    assert number.min() >= 0.0
     assert number.max() < 1.0
     counts = np.histogram(number, bins=20, range=(0, 1))[0]
     assert ((counts - 500) ** 2 / 500).sum() < 45  # chi-square, 19 degrees of freedom, p < 0.001
