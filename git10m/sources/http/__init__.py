@@ -2,9 +2,11 @@
 
 settings    Manners: who asks, how fast, how often again          pace       rate, pauses and budgets of all processes
 store       answers on the disk, each at most once asked for      client     requests, retries, checks
+session     single documents
 """
 
 from git10m.sources.http.client import Answer, Ask, Fetcher
+from git10m.sources.http.session import PASSING, Session
 from git10m.sources.http.settings import Manners, with_environment
 
-__all__ = ["Answer", "Ask", "Fetcher", "Manners", "with_environment"]
+__all__ = ["PASSING", "Answer", "Ask", "Fetcher", "Manners", "Session", "with_environment"]

@@ -18,17 +18,14 @@ import urllib3
 from pystac.link import Link
 from pystac.utils import make_absolute_href
 from pystac_client.stac_api_io import StacApiIO
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
 from git10m.errors import SourceError
 from git10m.recipe import StacSource, is_address
-from git10m.sources.http.settings import with_environment
+from git10m.sources.http import PASSING, Session, with_environment
 from git10m.sources.remote import s3_file, user_agent
 
 __all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "is_secret", "links_of", "without_query"]
 
-_PASSING = (429, 500, 502, 503, 504)
 _SECRETS = re.compile(
     r"^(sig|signature|se|sp|sv|sr|token|access_token|api_?key|subscription-key|key|auth|password|policy|expires"
     r"|key-pair-id|googleaccessid|awsaccesskeyid|x-amz-.*|x-goog-.*|x-oss-.*|ossaccesskeyid)$",
@@ -77,23 +74,9 @@ class Transport(StacApiIO):
         super().__init__(headers={"User-Agent": user_agent()}, timeout=_TIMEOUT_S, max_retries=None)
         self.address = with_environment(source.address, source_id=source.id)
         self.own_headers = {name: with_environment(text, source_id=source.id) for name, text in source.headers.items()}
-        self.session = _Session(self.own_headers)
+        self.session = Session(self.own_headers)
         query = parse_qsl(urlsplit(self.address).query) if is_address(self.address) else []
         self.own_parameters = {name: value for name, value in query if is_secret(name)}
-        self.session.headers["User-Agent"] = user_agent()
-        passing = Retry(
-            total=6,
-            connect=3,
-            read=3,
-            status=5,
-            backoff_factor=0.5,
-            backoff_jitter=0.3,
-            status_forcelist=_PASSING,
-            allowed_methods=None,
-            raise_on_status=False,
-        )
-        for scheme in ("http://", "https://"):
-            self.session.mount(scheme, HTTPAdapter(max_retries=passing, pool_maxsize=16))
 
     def request(
         self,
@@ -204,20 +187,6 @@ class Transport(StacApiIO):
         return self.session.request(method, href, timeout=self.timeout, **what)
 
 
-class _Session(requests.Session):
-    """Keeps the recipe's headers from other hosts, where a redirect leads to one."""
-
-    def __init__(self, own: dict[str, str]) -> None:
-        super().__init__()
-        self.own = own
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        super().rebuild_auth(prepared_request, response)
-        if self.should_strip_auth(str(response.request.url), str(prepared_request.url)):
-            for name in self.own:
-                prepared_request.headers.pop(name, None)
-
-
 def _refusal(status: int, address: str) -> SourceError:
     if status in {401, 403}:
         return SourceError(
@@ -226,7 +195,7 @@ def _refusal(status: int, address: str) -> SourceError:
         )
     if status in {404, 410}:
         return AbsentError(f"{address}: the server answers {status}: there is no such document")
-    if status in _PASSING:
+    if status in PASSING:
         return SourceError(f"{address}: the server answers {status} again and again; try again later")
     return NotUnderstoodError(f"{address}: the server answers {status}; is it the root of a STAC API?")
 

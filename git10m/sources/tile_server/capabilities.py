@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import requests
+
 from git10m.errors import RecipeError, SourceError
 from git10m.grid import HALF_WORLD_M, MAX_LEVEL
 from git10m.recipe import WmtsSource, is_address
-from git10m.sources.http import with_environment
-from git10m.sources.remote import user_agent
+from git10m.sources.http import Session, with_environment
 from git10m.sources.tile_server.template import Template
 
 __all__ = ["Capabilities", "read_capabilities"]
@@ -84,14 +85,11 @@ def _document(source: WmtsSource, kept: Path) -> bytes:
                 f"source {source.id!r}: {source.address} cannot be read ({error.strerror}); give the path or address "
                 "of a capabilities document"
             ) from error
-    import requests  # noqa: PLC0415 - only remote documents need it
-
     headers = {name: with_environment(text, source_id=source.id) for name, text in source.headers.items()}
     address = with_environment(source.address, source_id=source.id)
     try:
-        answer = requests.get(
-            address, headers={"User-Agent": user_agent(source.contact), **headers}, timeout=_TIMEOUT_S
-        )
+        with Session(headers, contact=source.contact) as session:
+            answer = session.get(address, headers=headers, timeout=_TIMEOUT_S)
     except requests.RequestException as error:
         host = urlsplit(source.address).netloc
         raise SourceError(
