@@ -8,7 +8,7 @@ each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ class Scene:
         attribution: Of this scene.
         platform: ``"satellite"``, ``"aerial"`` or None.
         sensor: Name of the sensor.
-        nodata: Value without data, where the file does not state it.
+        unstated_nodata: Value without data, where neither the recipe nor the file states one.
         mask: What makes pixels unusable.
     """
 
@@ -110,7 +110,7 @@ class Scene:
     attribution: str | None
     platform: str | None
     sensor: str | None
-    nodata: float | None = None
+    unstated_nodata: float | None = None
     mask: SceneMask | None = None
 
     def supported(self, level: int, lon: FloatArray, lat: FloatArray, *, tile_size: int) -> npt.NDArray[np.bool_]:
@@ -168,7 +168,6 @@ def describe(source: RasterSource, files: SceneFiles) -> Scene:
         attribution=source.attribution,
         platform=source.platform,
         sensor=source.sensor,
-        nodata=source.nodata,
     )
 
 
@@ -187,10 +186,8 @@ def read_block(scene: Scene, block: Block) -> tuple[npt.NDArray[np.uint8], npt.N
     if name == "auto":
         name = "average" if shrink >= SHRINK_TO_AVERAGE else "bilinear"
     overview_shrink = shrink if scene.source.overviews and name != "nearest" else 1.0
-    warped = [
-        warp(path, indexes, block, Warp(name, overview_shrink, scene.nodata, sign))
-        for (path, sign), indexes in _by_file(scene.bands)
-    ]
+    how = Warp(name, overview_shrink, scene.source.nodata, scene.unstated_nodata)
+    warped = [warp(path, indexes, block, replace(how, sign=sign)) for (path, sign), indexes in _by_file(scene.bands)]
     valid = warped[0][1] if len(warped) == 1 else np.logical_and.reduce([seen for _, seen in warped])
     values: Any = warped[0][0] if len(warped) == 1 else [band for bands, _ in warped for band in bands]
     if scene.source.decibels:
@@ -340,7 +337,7 @@ def _percentiles(band: Band, wanted: Percentiles, source: SceneSource) -> tuple[
     try:
         with rasterio.Env(**gdal_options(band.path)):
             values = dataset.read(band.index, out_shape=shape)
-        seen = dataset.read_masks(band.index, out_shape=shape) > 0 if nodata is None else values != nodata
+            seen = dataset.read_masks(band.index, out_shape=shape) > 0 if nodata is None else values != nodata
     except READ_ERRORS as error:
         raise unreadable(band.path, "for its percentiles", error, sign=band.sign) from error
     known = values[seen & np.isfinite(values)]

@@ -19,7 +19,7 @@ import rasterio
 import rasterio.errors
 from rasterio import Affine
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.warp import reproject
 
@@ -103,13 +103,15 @@ class Warp:
     Attributes:
         method: Resampling, as rasterio names it.
         shrink: Shrinkage that overviews may serve; 1 reads the full raster.
-        nodata: Value without data that is given from outside.
+        nodata: Value without data, whatever the file states.
+        unstated: Value without data, where the file states neither one nor a mask.
         sign: Service that signs the address.
     """
 
     method: str
     shrink: float = 1.0
     nodata: float | None = None
+    unstated: float | None = None
     sign: str | None = None
 
 
@@ -123,7 +125,10 @@ def warp(path: str, indexes: Sequence[int], block: Block, how: Warp) -> tuple[np
         SourceError: If the file cannot be read there.
     """
     dataset = open_raster(path, _overview(path, how), sign=how.sign)
-    alpha = _alpha_band(dataset) if how.nodata is None else None
+    nodata = how.nodata
+    if nodata is None and MaskFlags.all_valid in dataset.mask_flag_enums[indexes[0] - 1]:
+        nodata = how.unstated
+    alpha = _alpha_band(dataset) if nodata is None else None
     # rasterio writes source band n into band n of an array, so the array reaches to the last band asked for;
     # what lies between is never touched, and so takes no memory.
     opacity = max(indexes) + 1
@@ -135,7 +140,7 @@ def warp(path: str, indexes: Sequence[int], block: Block, how: Warp) -> tuple[np
                 out,
                 src_crs=dataset.crs or dataset.gcps[1],
                 gcps=dataset.gcps[0] or None if dataset.crs is None else None,
-                src_nodata=_held(dataset.nodata if how.nodata is None else how.nodata, out.dtype),
+                src_nodata=_held(dataset.nodata if nodata is None else nodata, out.dtype),
                 src_alpha=alpha or 0,
                 dst_transform=_transform_beside(dataset, block),
                 dst_crs="EPSG:3857",

@@ -71,7 +71,7 @@ def scene_of(source: StacSource, item: Document, collection: Document, *, name: 
     checksums = [band.asset.get("file:checksum") for band in bands]
     place = (scene.place.crs_wkt, scene.place.affine, scene.width, scene.height)
     words = (scene.licence, scene.attribution, scene.platform, scene.sensor)
-    parts = (name, files, checksums, scene.scale, scene.nodata, scene.moment, place, words, scene.rank)
+    parts = (name, files, checksums, scene.scale, scene.unstated_nodata, scene.moment, place, words, scene.rank)
     return FoundScene(name, _digest(*parts), scene)
 
 
@@ -100,7 +100,7 @@ def _described(
         attribution=source.attribution or _credit(item, collection),
         platform=source.platform or _platform(item),
         sensor=_sensor(source, item),
-        nodata=source.nodata if source.nodata is not None else _shared_nodata(chosen),
+        unstated_nodata=_shared_nodata(chosen),
         mask=mask,
     )
 

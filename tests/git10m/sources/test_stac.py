@@ -256,6 +256,18 @@ def test_nodata_of_the_item_holds_where_the_file_states_none(tmp_path: Path):
     assert found.valid[:, 100:].all()
 
 
+def test_nodata_of_the_item_does_not_outdo_the_files_own_mask(tmp_path: Path):
+    """Black roofs are imagery where the file's alpha band says so, whatever the item says of 0."""
+    bands = np.concatenate([np.zeros((3, 256, 256), np.uint8), np.full((1, 256, 256), 255, np.uint8)])
+    bands[3, :, :100] = 0
+    path = write(tmp_path / "a.tif", bands, transform=on_the_grid(TILE), photometric="RGB", alpha="YES")
+    said = asset(path, **{"raster:bands": [{"data_type": "uint8", "nodata": 0}] * 4, "bands": None})
+    address = write_json(tmp_path / "i.json", item(path, assets={"image": said}))
+    found = sample(scenes(address, tmp_path, bands=("image:1", "image:2", "image:3"), resampling="nearest"))
+    assert not found.valid[:, :100].any()
+    assert found.valid[:, 100:].all()
+
+
 # The missions, from their catalog entries alone
 
 

@@ -544,7 +544,8 @@ def test_a_list_without_any_image_is_an_error_that_says_why(website: Website, tm
 
 
 KILLED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from pathlib import Path
 from git10m.sources.weblist import fetch, fetching, open_weblist
 from git10m.recipe.sources import WebListSource
