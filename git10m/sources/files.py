@@ -120,9 +120,9 @@ def acquisition(source: Origin, name: str) -> Moment | None:
 def _single_scenes(path: str) -> Iterator[tuple[SceneFiles, Path]]:
     """Yield a scene a file, and the folder that its name starts from."""
     for name, file in expand(path):
-        # Of an address no more than its name is known to be without secrets.
-        folder = Path() if is_address(file) else Path(file).parents[name.count("/")]
-        yield SceneFiles(name, (file,)), folder
+        # What follows a ? in an address, or stands before an @, may be a secret.
+        place = re.sub(r"^\w+://([^/@]*@)?", "", file.partition("?")[0]) if is_address(file) else file
+        yield SceneFiles(name, (file,)), Path(place).parents[name.count("/")]
 
 
 def _sibling_scenes(path: str, patterns: list[str]) -> Iterator[tuple[SceneFiles, Path]]:

@@ -7,9 +7,9 @@ What follows a ``?`` in an address may be a signature: it is sent, and never sho
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -88,9 +88,8 @@ def list_files(address: str) -> list[tuple[str, str]]:
     except OSError as error:
         raise SourceError(f"{address}: the bucket cannot be listed ({_first_line(error)}); {_S3_HINT}") from error
     names = sorted(info.path.removeprefix(f"{root}/") for info in found if info.type == fs.FileType.File)
-    if pattern and "**" not in pattern:
-        names = [name for name in names if name.count("/") == pattern.count("/")]
-    return [(name, f"s3://{root}/{name}") for name in names if not pattern or fnmatch.fnmatch(name, pattern)]
+    fitting = re.compile(_as_regex(pattern) if pattern else ".*")
+    return [(name, f"s3://{root}/{name}") for name in names if fitting.fullmatch(name)]
 
 
 def s3_file(address: str) -> Any:
@@ -204,6 +203,16 @@ def _s3_server() -> tuple[str, str] | None:
 
 def _yes(name: str) -> bool:
     return os.environ.get(name, "").upper() in {"YES", "TRUE", "ON", "1"}
+
+
+def _as_regex(pattern: str) -> str:
+    """Translate a glob as the shell and pathlib mean it: only ``**`` passes a slash."""
+    signs = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", pattern)
+    return "".join(
+        signs.get(part) or (part.replace("[!", "[^") if re.fullmatch(r"\[[^]]+\]", part) else re.escape(part))
+        for part in parts
+    )
 
 
 def _is_pattern(part: str) -> bool:
