@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import math
 import random
 import threading
 import time
@@ -42,7 +43,9 @@ _MOVED = frozenset({301, 302, 303, 307, 308})
 _MOST_MOVES = 5
 _SAID_BYTES = 2**16
 _HOPELESS = 8
-"""So many refusals or unanswered calls in a row, and nothing before, end the build."""
+"""So many refusals in a row end the run, and so many unanswered calls, where nothing was answered before or…"""
+_SILENCE_S = 120.0
+"""…for so long."""
 _LONGEST_PAUSE_S = 3600.0
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 60.0
 
@@ -101,7 +104,7 @@ class Fetcher:
         self._paces: dict[str, HostPace] = {}
         self._gates: dict[str, asyncio.Semaphore] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._answered = False
+        self._answered_at: float | None = None
         self._unanswered = self._refusals = 0
         self._over: Git10mError | None = None
         self._ended = asyncio.Event()
@@ -127,6 +130,11 @@ class Fetcher:
             assert current is not None
             try:
                 yield from current.result()
+            except BuildError:
+                # Requests that a budget has counted are awaited, and their answers stored.
+                if following is not None:
+                    following.exception()
+                raise
             except BaseException:
                 if following is not None:
                     following.cancel()
@@ -180,7 +188,7 @@ class Fetcher:
         try:
             return list(await asyncio.gather(*tasks))
         except BaseException as error:
-            # Where a budget ends the run, requests that were counted are awaited and their answers stored.
+            # Where a budget ends the run, requests that were counted are awaited, and their answers stored.
             if not isinstance(error, BuildError):
                 for task in tasks:
                     task.cancel()
@@ -259,24 +267,28 @@ class Fetcher:
         """
         try:
             async with self._client().get(url, headers=headers, allow_redirects=False) as answer:
-                self._answered, self._unanswered = True, 0
+                self._answered_at, self._unanswered = time.monotonic(), 0
                 if answer.status in _MOVED and (moved := answer.headers.get("Location")):
                     return answer.status, moved, b""
                 if answer.status in _PASSING:
                     raise _Passing(f"the server answers {answer.status}", pause_s=self._asked_pause(answer))
                 body = await self._body(answer)
                 return answer.status, None, body
-        except aiohttp.ClientConnectorError as error:
-            self._count_unanswered(ask, error)
-            raise _Passing(f"{urlsplit(url).netloc} cannot be reached ({_words(error.os_error)})") from error
-        except TimeoutError as error:
-            raise _Passing(f"no answer, or no end of it, within {self.manners.timeout_s:g} s") from error
         except aiohttp.ClientPayloadError as error:
             raise _Passing("the answer broke off") from error
         except aiohttp.InvalidURL:
             return 400, None, b""
-        except (aiohttp.ClientError, OSError) as error:
-            raise _Passing(f"the connection broke ({_words(error)})") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            said = self._in_words(url, error)
+            self._count_unanswered(said)
+            raise _Passing(said) from error
+
+    def _in_words(self, url: str, error: BaseException) -> str:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return f"{urlsplit(url).netloc} cannot be reached ({_words(error.os_error)})"
+        if isinstance(error, TimeoutError):
+            return f"no answer, or no end of it, within {self.manners.timeout_s:g} s"
+        return f"the connection broke ({_words(error)})"
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         """Read an image, or the beginning of what a server says instead."""
@@ -333,16 +345,18 @@ class Fetcher:
             )
         return max(0.0, pause_s)
 
-    def _count_unanswered(self, ask: Ask, error: aiohttp.ClientConnectorError) -> None:
+    def _count_unanswered(self, said: str) -> None:
+        """End the run where the host seems to be gone; to fail every tile would take days, and help nobody."""
         self._unanswered += 1
-        if not self._answered and self._unanswered >= _HOPELESS:
+        silent_s = math.inf if self._answered_at is None else time.monotonic() - self._answered_at
+        if self._unanswered >= _HOPELESS and silent_s >= _SILENCE_S:
+            hint = "check the address in the recipe and the network" if self._answered_at is None else "wait for it"
             raise self._end(
                 SourceError(
-                    f"source {self.manners.source_id!r}: {urlsplit(ask.url).netloc} cannot be reached "
-                    f"({_words(error.os_error)}); check the address in the recipe and the network, then run the same "
-                    "command again"
+                    f"source {self.manners.source_id!r}: {said}; {hint}, then run the same command again (what was "
+                    "fetched is kept)"
                 )
-            ) from error
+            )
 
     def _count_refusal(self, ask: Ask, status: int) -> None:
         self._refusals += 1

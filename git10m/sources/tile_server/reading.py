@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,9 @@ from git10m.sources.tile_server.capabilities import read_capabilities
 from git10m.sources.tile_server.template import Template
 
 __all__ = ["TileServer", "open_tile_server"]
+
+
+_fetchers: dict[Path, Fetcher] = {}
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,10 @@ class TileServer:
 
     @property
     def _fetcher(self) -> Fetcher:
-        return _fetcher(self)
-
-    def __hash__(self) -> int:
-        return hash((self.source.id, self.store))
+        """The connections of this process; copies of a server share them."""
+        if self.store not in _fetchers:
+            _fetchers[self.store] = Fetcher(Manners.of(self.source), folder=self.store)
+        return _fetchers[self.store]
 
     def _shown(self, at: Address, answer: Answer) -> Served | str:
         if answer.body is None:
@@ -183,6 +185,9 @@ def open_tile_server(source: TileServerSource, *, tiles: Tiles, store: Path, fil
             tiles do not lie on the web-mercator grid.
         SourceError: If the capabilities document cannot be read.
     """
+    # A new run begins with new manners, tokens and hopes.
+    if (ended := _fetchers.pop(store, None)) is not None:
+        ended.close()
     if source.catalog is not None and load_entry(source.catalog).bulk == "ask" and not source.permission:
         raise RecipeError(
             f"source {source.id!r}: the terms of catalog entry {source.catalog!r} ask for a permission before bulk "
@@ -202,9 +207,3 @@ def open_tile_server(source: TileServerSource, *, tiles: Tiles, store: Path, fil
     template = Template(source.url, source.subdomains)
     zooms = (0, MAX_LEVEL + 1)
     return TileServer(source, template, grid, zooms, source.bbox, fill, store)
-
-
-@lru_cache(maxsize=32)
-def _fetcher(server: TileServer) -> Fetcher:
-    """Open the connections of a server once a process."""
-    return Fetcher(Manners.of(server.source), folder=server.store)
