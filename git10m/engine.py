@@ -155,7 +155,7 @@ def _on_pool(work: Callable[[int], T], shards: Sequence[int], workers: int) -> I
         try:
             while True:
                 for shard in waiting:
-                    running[pool.submit(_do, shard)] = shard
+                    running[_submit(pool, shard)] = shard
                     if len(running) >= workers * _QUEUED_PER_WORKER:
                         break
                 if not running:
@@ -170,6 +170,15 @@ def _on_pool(work: Callable[[int], T], shards: Sequence[int], workers: int) -> I
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, shard: int) -> Future[Any]:
+    # A worker that dies while a shard is handed over closes the pool's own pipe under it; the shard's errors do not
+    # come this way, so an OSError here is always that.
+    try:
+        return pool.submit(_do, shard)
+    except OSError as error:
+        raise BrokenProcessPool("the pool closed while it was given work") from error
 
 
 def _on_ray(work: Callable[[int], T], shards: Sequence[int], workers: int) -> Iterator[tuple[int, T]]:

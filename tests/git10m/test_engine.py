@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,16 @@ def test_an_error_of_the_work_is_raised_as_it_is(workers: int) -> None:
 def test_a_dead_worker_is_a_build_error_that_says_to_run_again() -> None:
     with pytest.raises(BuildError, match="run the same command again"):
         list(map_shards(die_at_three, range(6), Engine("processes", 2)))
+
+
+def test_a_worker_that_dies_while_work_is_handed_over_is_the_same_build_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A race of microseconds in the pool: its pipe is closed between the look and the write.
+    def closed(*_: object) -> None:
+        raise OSError("handle is closed")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", closed)
+    with pytest.raises(BuildError, match="run the same command again"):
+        list(map_shards(square, range(3), Engine("processes", 2)))
 
 
 def test_workers_must_be_one_or_more() -> None:
