@@ -120,11 +120,9 @@ def preview(
     import tempfile
 
     from git10m.building import prepare
-    from git10m.errors import RequestError
     from git10m.planning import write_preview
 
-    if out.suffix.lower() != ".png" or not out.absolute().parent.is_dir():
-        raise RequestError(f"--out {out}: give a .png file in a folder that exists")
+    _can_be_written("--out", out, ".png")
     loaded, _ = _load(recipe, var)
     with tempfile.TemporaryDirectory(prefix="git10m-preview-") as scratch:
         folder = output.absolute() if output is not None else Path(scratch)
@@ -210,6 +208,8 @@ def _plan(
     from git10m.planning import look_ahead, write_plan
     from git10m.planning.page import in_words
 
+    if page is not None:
+        _can_be_written("--map", page, ".html")
     loaded, _ = _load(recipe, var)
     found, _, tiles = look_ahead(loaded, root=recipe.parent.absolute(), folder=output.absolute(), limit=limit)
     for reason in found.skipped:
@@ -219,6 +219,13 @@ def _plan(
         write_plan(found, tiles, page.absolute(), name=loaded.name)
         lines.append(f"map: {page}")
     _show(found.as_json(), "\n".join(lines), as_json)
+
+
+def _can_be_written(option: str, path: Path, suffix: str) -> None:
+    from git10m.errors import RequestError
+
+    if path.suffix.lower() != suffix or path.is_dir() or not path.absolute().parent.is_dir():
+        raise RequestError(f"{option} {path}: give a {suffix} file in a folder that exists")
 
 
 def _load(path: Path, var: list[str] | None) -> tuple[Any, Mapping[str, Any]]:

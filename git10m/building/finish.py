@@ -26,7 +26,7 @@ from git10m.publish import write_card, write_index
 from git10m.records import Rejection
 from git10m.report import write_report
 from git10m.shards import ShardWriter, data_files, file_sha256
-from git10m.sources import Request
+from git10m.sources import Request, credit
 
 __all__ = ["finish", "write_rejected"]
 
@@ -220,7 +220,7 @@ def _item_note(item: Item) -> dict[str, Any]:
             "acquired_at": scene.moment.at.isoformat() if scene.moment else None,
             "acquired_precision": scene.moment.precision if scene.moment else None,
             "licence": scene.licence,
-            "attribution": scene.attribution,
+            "attribution": credit(scene.attribution, scene.moment),
             "synthetic": scene.synthetic,
         }
     return note

@@ -13,7 +13,7 @@ from git10m.building import prepare
 from git10m.building.inputs import Inputs
 from git10m.recipe import ImageFormat, Origin, Recipe, SceneSource, TileServerSource, is_address
 from git10m.sampling import Plan, plan_tiles
-from git10m.sources import Group
+from git10m.sources import Group, credit
 from git10m.sources.mosaic import Mosaic
 
 __all__ = ["Outlook", "SourceOutlook", "bytes_per_pixel", "look_ahead", "reached"]
@@ -149,7 +149,7 @@ def _source_outlook(source: Origin, inputs: Inputs, plan: Plan) -> SourceOutlook
         download_bytes=received,
         hours=requests / rate / 3600.0 if requests and rate else None,
         licence=source.licence,
-        attribution=source.attribution,
+        attribution=credit(source.attribution, None),
     )
 
 
@@ -240,8 +240,8 @@ def _licences(inputs: Inputs) -> tuple[tuple[str | None, str | None], ...]:
     mosaics = [part for part in inputs.imagery.parts if isinstance(part, Mosaic)]
     scenes: Sequence[Any] = [scene for mosaic in mosaics for scene in mosaic.scenes]
     for scene in scenes:
-        found[scene.licence, scene.attribution] = None
+        found[scene.licence, credit(scene.attribution, scene.moment)] = None
     for source in inputs.recipe.source:
         if not isinstance(source, SceneSource):
-            found[source.licence, source.attribution] = None
+            found[source.licence, credit(source.attribution, None)] = None
     return tuple(sorted(found, key=lambda pair: (pair[0] or "", pair[1] or "")))

@@ -26,7 +26,7 @@ def write_plan(outlook: Outlook, plan: Plan, path: Path, *, name: str) -> None:
     Args:
         outlook: What a build would do.
         plan: Its tiles.
-        path: File to write; its folder is made.
+        path: File to write; its folder exists.
         name: Of the dataset.
     """
     environment = jinja2.Environment(
@@ -37,7 +37,6 @@ def write_plan(outlook: Outlook, plan: Plan, path: Path, *, name: str) -> None:
         lstrip_blocks=True,
     )
     environment.filters.update(thousands="{:,}".format, size=size_in_words, duration=time_in_words)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, environment.get_template("plan.html.j2").render(name=name, outlook=outlook, map=_maps(plan)))
 
 

@@ -23,6 +23,8 @@ _SIDE, _GAP, _LINE, _LINES, _HEAD = 256, 16, 17, 5, 34
 _INK, _SOFT, _PAPER, _EMPTY = (28, 34, 38), (96, 106, 112), (255, 255, 255), (236, 238, 239)
 _WRAP = 38
 _DATES, _LEVELS = 3, 3
+_WHOLE = 9
+"""A level with so many tiles is likely to have one that is whole, in the middle of 3 × 3."""
 
 
 def write_preview(inputs: Inputs, plan: Plan, path: Path, *, tiles: int = 4) -> dict[str, Any]:
@@ -74,14 +76,16 @@ def _rows(inputs: Inputs, plan: Plan) -> Iterator[tuple[str, npt.NDArray[np.int6
 
 
 def chosen(plan: Plan, own: npt.NDArray[np.int64], count: int) -> list[Request]:
-    """Return some requests near the middle of some tiles, on the finest, a middle and the coarsest level.
+    """Return requests near the middle of some tiles, on the finest, a middle and the coarsest level that have enough.
 
     Args:
         plan: All tiles.
         own: Positions of the tiles to choose from.
         count: How many.
     """
-    levels = np.unique(plan.level[own])[::-1]
+    found, counts = np.unique(plan.level[own], return_counts=True)
+    # Of few tiles most lie on the edge and are nearly empty: no picture of a source.
+    levels = (found[counts >= _WHOLE] if (counts >= _WHOLE).any() else found[-1:])[::-1]
     picked = levels[np.linspace(0, len(levels) - 1, min(_LEVELS, count, len(levels))).round().astype(int)]
     shares = [len(part) for part in np.array_split(np.arange(count), len(picked))]  # the finest gets what is over
     requests: list[Request] = []
