@@ -377,25 +377,33 @@ def test_naip_by_its_catalog_entry(imagery: Path, tmp_path: Path):
     assert np.array_equal(sample([scene], tile).pixels, sample([other], tile).pixels)
 
 
-def test_radar_backscatter_is_shown_in_decibels(tmp_path: Path):
-    """No real Sentinel-1 is at hand: an item with the keys of the Planetary Computer's RTC, over generated powers."""
+def test_sentinel_1_by_its_catalog_entry(tmp_path: Path):
+    """No real item is at hand: one with the keys of the Planetary Computer's RTC, over generated powers."""
     place = {"crs": "EPSG:32633", "corner": (450000.0, 5550000.0), "pixel": 10.0}
-    powers = {"vv": 0.1, "vh": 0.01}  # −10 and −20 dB
+    powers = {"vv": 0.1, "vh": 10**-1.7}  # −10 and −17 dB: the middles of the entry's intervals
     paths = {}
     for name, value in powers.items():
         values = np.full((512, 512), value, np.float32)
         values[:, :50] = -32768.0
         values[:, 50:100] = 0.0  # no power
+        values[:, 300:] = value * 10**0.6  # 6 dB more
         paths[name] = layer(tmp_path / f"{name}.tif", values, nodata=-32768.0, **place)
-    made = item(paths["vv"], assets={name: asset(path) for name, path in paths.items()}, platform="SENTINEL-1A")
+    assets = {name: asset(path) for name, path in paths.items()}
+    made = item(paths["vv"], assets=assets, platform="SENTINEL-1A") | {"collection": "sentinel-1-rtc"}
     address = write_json(tmp_path / "item.json", made)
-    said = {"bands": ("vv", "vh", "vv"), "decibels": True, "scale": ((-20, 0), (-30, -10), (-20, 0))}
-    (scene,) = scenes(address, tmp_path, **said)
+    (each,) = stac_scenes(mission("sentinel-1", address), area=None, store=tmp_path)
+    scene = each.scene
+    assert scene is not None, each.error
     assert scene.sensor == "Sentinel-1A"
+    assert scene.attribution == (
+        "Contains modified Copernicus Sentinel data {year}, processed by Catalyst for the Planetary Computer"
+    )
     found = sample([scene], Tile.from_lonlat(*centre(scene), 13))
-    assert found.pixels[found.valid][0].tolist() == pytest.approx([127.5] * 3, abs=0.6)
-    assert not valid_at(scene, *at(scene, 75.0, 250.0))
+    shades = {tuple(pixel) for pixel in found.pixels[found.valid].tolist()}
+    assert {(128, 128, 128), (204, 204, 204)} <= shades  # half of 20 dB, and 6 dB more
     assert valid_at(scene, *at(scene, 150.0, 250.0))
+    assert not valid_at(scene, *at(scene, 25.0, 250.0))
+    assert not valid_at(scene, *at(scene, 75.0, 250.0))
 
 
 def centre(scene: Scene) -> tuple[float, float]:
