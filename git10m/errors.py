@@ -9,7 +9,7 @@ codes of the command:
     │   ├── RegionError           an area of interest that is empty or malformed
     │   └── DatasetError          a folder that is no dataset, or another one
     └── WorkError                 the request was right, the work failed (exit 1)
-        ├── SourceError           imagery that cannot be read
+        ├── SourceError           imagery or a layer that cannot be read
         │   └── BandsUnknownError     a raster whose red, green and blue cannot be told
         ├── VerificationError     a dataset that breaks a promise
         └── BuildError            a build that cannot go on (disk full, a worker killed)
@@ -58,7 +58,7 @@ class WorkError(Git10mError):
 
 
 class SourceError(WorkError):
-    """Imagery cannot be read: names the file, what was expected and what to do."""
+    """Imagery, or a layer of facts or areas, cannot be read: names the file, what was expected and what to do."""
 
 
 class BandsUnknownError(SourceError):

@@ -19,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from git10m.errors import RegionError
 from git10m.grid import IntArray, lonlat_to_xy
 from git10m.recipe import Region, shown
+from git10m.vectors import read_vectors
 
 __all__ = ["area_of", "box_area", "intersection", "tiles_touching", "unwrap"]
 
@@ -36,7 +37,8 @@ def area_of(region: Region) -> BaseGeometry:
     """Return the area of interest of a recipe, in degrees; longitudes may run past ±180°.
 
     Raises:
-        RegionError: If a file cannot be read, a column or value is not in it, or the area is empty or malformed.
+        RegionError: If a column or value is not in a file, or the area is empty or malformed.
+        SourceError: If a file cannot be read.
     """
     if region.bbox is not None:
         area = box_area(region.bbox)
@@ -46,7 +48,7 @@ def area_of(region: Region) -> BaseGeometry:
         assert region.buffer_km is not None
         area = shapely.union_all([_around(lon, lat, region.buffer_km) for lon, lat in _checked(region.points)])
     for cut in region.exclude:
-        hole = _joined(_read(cut)) if isinstance(cut, str) else box_area(cut)
+        hole = _joined(_in_degrees(cut)) if isinstance(cut, str) else box_area(cut)
         for degrees in (-360.0, 0.0, 360.0):
             area = area.difference(_turned(hole, degrees))
     if area.is_empty or area.area == 0:
@@ -146,7 +148,7 @@ def box_area(bbox: tuple[float, float, float, float]) -> BaseGeometry:
 
 def _from_file(region: Region) -> BaseGeometry:
     path = str(region.file)
-    frame = _read(path, layer=region.layer)
+    frame = _in_degrees(path, layer=region.layer)
     for column, wanted in region.where.items():
         frame = _having(frame, column, wanted, path)
     kinds = frame.geometry.geom_type
@@ -158,20 +160,8 @@ def _from_file(region: Region) -> BaseGeometry:
     return shapely.union_all(parts)
 
 
-def _read(path: str, *, layer: str | None = None) -> Any:
-    """Read a vector file in degrees."""
-    import geopandas  # noqa: PLC0415 - half a second that only recipes with a file need
-
-    try:
-        frame = geopandas.read_file(path, **({} if layer is None else {"layer": layer}))
-    except Exception as error:
-        asked = f"layer {layer!r} of it " if layer is not None else ""
-        raise RegionError(
-            f"{shown(path)}: {asked}cannot be read as a vector file ({error}); give GeoJSON or GeoPackage"
-        ) from error
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        raise RegionError(f"{shown(path)}: has no geometry; give a layer of polygons, lines or points")
-    return frame.to_crs("OGC:CRS84") if frame.crs is not None else frame
+def _in_degrees(path: str, *, layer: str | None = None) -> Any:
+    return read_vectors(path, layer=layer).to_crs("OGC:CRS84")
 
 
 def _having(frame: Any, column: str, wanted: Any, path: str) -> Any:

@@ -18,6 +18,8 @@ GIT10M = (
     "records",
     "catalog",  # before recipe, whose sources it completes
     "recipe",  # before region, which reads an area of interest out of it
+    "remote",
+    "vectors",
     "synthetic",
     "region",
     "shards",

@@ -38,13 +38,13 @@ from git10m.recipe import (
     is_address,
 )
 from git10m.region import area_of
+from git10m.remote import content_digest
 from git10m.sources import Imagery, without_folders
 from git10m.sources.collection import Collection
 from git10m.sources.files import SceneFiles, expand, find_scenes
 from git10m.sources.modalities import ModalityReader, modality_source, open_modality
 from git10m.sources.mosaic import Mosaic, group_scenes
 from git10m.sources.raster import Scene, describe
-from git10m.sources.remote import content_digest
 
 __all__ = ["Inputs", "Item", "gather", "versions"]
 

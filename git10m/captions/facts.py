@@ -20,8 +20,9 @@ import shapely
 from git10m import recipe
 from git10m.captions.gazetteer import geonames, read_places
 from git10m.captions.land_cover import open_land_cover
-from git10m.captions.layers import read_vector, tidy
+from git10m.captions.wording import tidy
 from git10m.grid import Tile
+from git10m.vectors import read_vectors
 
 __all__ = ["TROPIC_DEGREES", "FactFinder", "Subject", "season"]
 
@@ -140,7 +141,7 @@ class _AreaLayer:
     """Named polygons, asked for those that hold a point."""
 
     def __init__(self, layer: recipe.Areas) -> None:
-        frame = read_vector(layer.path, columns=[layer.attribute])
+        frame = read_vectors(layer.path, columns=[layer.attribute])
         self.name = Path(layer.path).stem
         self._names = [tidy(value) for value in frame[layer.attribute]]
         # Points go to the layer's own CRS, in which the polygons' edges are straight as their makers drew them.

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from git10m import recipe
-from git10m.captions.layers import read_vector, tidy
+from git10m.captions.wording import tidy
+from git10m.vectors import read_vectors
 
 __all__ = ["MAX_PLACE_KM", "MEAN_EARTH_RADIUS_KM", "NEAR_KM", "Gazetteer", "geonames", "read_places"]
 
@@ -102,7 +103,7 @@ def read_places(layers: Sequence[recipe.Areas]) -> Gazetteer:
     points: list[tuple[float, float]] = []
     for layer in layers:
         columns = [layer.attribute] if layer.country is None else [layer.attribute, layer.country]
-        frame = read_vector(layer.path, columns=columns).to_crs("EPSG:4326")
+        frame = read_vectors(layer.path, columns=columns).to_crs("EPSG:4326")
         given = [None] * len(frame) if layer.country is None else frame[layer.country].tolist()
         for geometry, value, country in zip(frame.geometry, frame[layer.attribute], given, strict=True):
             name = tidy(value)

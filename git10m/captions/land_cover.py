@@ -12,12 +12,13 @@ import rasterio.features
 import shapely
 
 from git10m import recipe
-from git10m.captions.layers import read_vector, tidy
+from git10m.captions.wording import tidy
 from git10m.errors import RecipeError
 from git10m.grid import MAX_LATITUDE, Tile
 from git10m.sources.files import RASTER_SUFFIXES, expand
 from git10m.sources.raster import footprint, turned_boxes
 from git10m.sources.reading import Block, read_classes
+from git10m.vectors import read_vectors
 
 __all__ = ["MIN_CLASS_SHARE", "MIN_KNOWN_SHARE", "MIN_PART_SHARE", "LandCover", "open_land_cover"]
 
@@ -76,7 +77,7 @@ class ClassPolygons:
         geometries: list[Any] = []
         names: list[str] = []
         for path in paths:
-            frame = read_vector(path, columns=[attribute])
+            frame = read_vectors(path, columns=[attribute])
             values = [_class_name(value, classes) for value in frame[attribute]]
             for geometry, name in zip(_to_mercator(frame), values, strict=True):
                 if name is not None and geometry is not None and not geometry.is_empty:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["Draw", "article", "distance", "is_plural", "joined", "length", "sentence"]
+import numpy as np
+import pandas
+
+__all__ = ["Draw", "article", "distance", "is_plural", "joined", "length", "sentence", "tidy"]
 
 Choice = TypeVar("Choice")
 
@@ -82,3 +85,14 @@ def distance(kilometres: float) -> str:
 def sentence(text: str) -> str:
     """Return a text with a capital first letter and a full stop."""
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+
+
+def tidy(value: Any) -> str | None:
+    """Return a value as text with single spaces, a list as its items; None for null and for nothing but spaces."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return " and ".join(text for item in value if (text := tidy(item)) is not None) or None
+    if pandas.isna(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # integers with nulls among them arrive as floats
+    return " ".join(str(value).split()) or None

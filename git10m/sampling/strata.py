@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from git10m.errors import RecipeError, RegionError
+from git10m.errors import RecipeError
 from git10m.grid import IntArray, tile_centres
-from git10m.recipe import Strata, shown
+from git10m.recipe import Strata
 from git10m.sources.files import expand
 from git10m.sources.raster import footprint, turned_boxes
 from git10m.sources.reading import Block, read_classes
+from git10m.vectors import read_vectors
 
 __all__ = ["classes_of"]
 
@@ -34,8 +35,7 @@ def classes_of(level: int, x: IntArray, y: IntArray, *, strata: Strata) -> npt.N
 
     Raises:
         RecipeError: If the path leads to nothing, or the column is not there.
-        RegionError: If the vector file cannot be read.
-        SourceError: If a raster cannot be read.
+        SourceError: If a file cannot be read.
     """
     found = _of_polygons(level, x, y, strata) if strata.attribute is not None else _of_rasters(level, x, y, strata)
     if strata.classes:
@@ -44,17 +44,8 @@ def classes_of(level: int, x: IntArray, y: IntArray, *, strata: Strata) -> npt.N
 
 
 def _of_polygons(level: int, x: IntArray, y: IntArray, strata: Strata) -> npt.NDArray[Any]:
-    import geopandas  # noqa: PLC0415 - half a second that only a vector file needs
-
     path = strata.path if isinstance(strata.path, str) else strata.path[0]
-    try:
-        frame = geopandas.read_file(path)
-    except Exception as error:
-        raise RegionError(f"{shown(path)}: cannot be read as a vector file ({error})") from error
-    if strata.attribute not in frame.columns:
-        known = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
-        raise RecipeError(f"sampling.strata: {shown(path)} has no column {strata.attribute!r}; there are {known}")
-    frame = frame.to_crs("OGC:CRS84") if frame.crs is not None else frame
+    frame = read_vectors(path, columns=[str(strata.attribute)]).to_crs("OGC:CRS84")
     tree = shapely.STRtree(frame.geometry.to_numpy())
     values = frame[strata.attribute].astype(str).to_numpy()
     lon, lat = tile_centres(level, x, y)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from git10m.errors import RecipeError, SourceError
 from git10m.recipe import Origin, RasterSource, is_address, shown
+from git10m.remote import list_files
 from git10m.sources import Moment
-from git10m.sources.remote import list_files
 
 __all__ = ["SceneFiles", "acquisition", "expand", "find_scenes"]
 

@@ -20,11 +20,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from git10m.errors import BandsUnknownError, SourceError
 from git10m.grid import FloatArray, gsd_m
 from git10m.recipe import Percentiles, RasterSource, SceneSource, shown
+from git10m.remote import gdal_options
 from git10m.sources import Moment
 from git10m.sources.files import SceneFiles, acquisition
 from git10m.sources.georeference import Georeference, crs_name, georeference, native_gsd_m, outline
 from git10m.sources.reading import READ_ERRORS, Block, Warp, open_raster, unreadable, warp
-from git10m.sources.remote import gdal_options
 
 __all__ = [
     "Band",

@@ -26,7 +26,7 @@ from rasterio.warp import reproject
 from git10m.errors import SourceError
 from git10m.grid import HALF_WORLD_M, FloatArray, Tile, pixel_size_m, tile_centres, tile_size_m
 from git10m.recipe import is_address, shown
-from git10m.sources.remote import gdal_options, gdal_path, refusal
+from git10m.remote import gdal_options, gdal_path, refusal
 from git10m.sources.signing import signed
 
 __all__ = ["READ_ERRORS", "Block", "Warp", "open_raster", "read_classes", "unreadable", "warp"]

@@ -14,7 +14,7 @@ import shapely
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from git10m.errors import RegionError
+from git10m.errors import RegionError, SourceError
 from git10m.grid import MAX_LATITUDE, Tile
 from git10m.recipe import Region
 from git10m.region import area_of, tiles_touching, unwrap
@@ -227,7 +227,7 @@ def test_an_outline_is_found_by_its_name(tmp_path: Path):
         area_of(Region(file=file, where={"NAM": "East"}))
     with pytest.raises(RegionError, match=r"no feature has NAME = 'Easst'; did you mean 'East'\?"):
         area_of(Region(file=file, where={"NAME": "Easst"}))
-    with pytest.raises(RegionError, match=r"layer 'roads' of it cannot be read"):
+    with pytest.raises(SourceError, match=r"layer 'roads' of it cannot be read"):
         area_of(Region(file=file, layer="roads"))
 
 
@@ -276,7 +276,7 @@ def test_a_ring_around_a_pole_is_closed_over_it(tmp_path: Path):
 
 def test_a_file_that_is_no_vector_file_is_named(tmp_path: Path):
     (tmp_path / "area.geojson").write_text("not a map", encoding="utf-8")
-    with pytest.raises(RegionError, match=r"area\.geojson: cannot be read as a vector file"):
+    with pytest.raises(SourceError, match=r"area\.geojson: cannot be read as a vector file"):
         area_of(Region(file=str(tmp_path / "area.geojson")))
 
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from git10m.errors import SourceError
 from git10m.recipe import is_address, shown
+from git10m.remote import refusal, s3_file, user_agent
 from git10m.sources.archive.container import broken
-from git10m.sources.remote import refusal, s3_file, user_agent
 
 __all__ = ["ByteRange", "Ranges", "merged", "open_ranges"]
 

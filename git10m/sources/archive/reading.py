@@ -14,13 +14,13 @@ import shapely
 from git10m.errors import RecipeError, SourceError
 from git10m.grid import IntArray, Tile
 from git10m.recipe import ArchiveSource, Tiles, is_address, shown
+from git10m.remote import content_digest
 from git10m.sources import Contribution, Entries, Failure, Group, Request, Sample, credit, without_folders
 from git10m.sources.archive.container import Container, Facts
 from git10m.sources.archive.folder import TileFolder
 from git10m.sources.archive.mbtiles import MBTiles
 from git10m.sources.archive.pmtiles import PMTiles
 from git10m.sources.files import acquisition, expand
-from git10m.sources.remote import content_digest
 from git10m.sources.served import Address, Served, ServedGrid, decode
 
 __all__ = ["Archive", "open_archive"]

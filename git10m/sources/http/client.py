@@ -26,10 +26,10 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from git10m.errors import BuildError, Git10mError, SourceError
+from git10m.remote import user_agent
 from git10m.sources.http.pace import HostPace, Spending
 from git10m.sources.http.settings import Manners, variables_in, with_environment
 from git10m.sources.http.store import AnswerStore
-from git10m.sources.remote import user_agent
 from git10m.sources.served import decode, magic
 
 __all__ = ["Answer", "Ask", "Fetcher"]

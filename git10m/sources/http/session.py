@@ -8,7 +8,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from git10m.sources.remote import user_agent
+from git10m.remote import user_agent
 
 __all__ = ["PASSING", "Session"]
 

@@ -20,12 +20,12 @@ from PIL import Image
 from git10m.errors import RecipeError, SourceError
 from git10m.grid import IntArray
 from git10m.recipe import PairsSource
+from git10m.remote import content_digest
 from git10m.shards import ShardWriter
 from git10m.sources import Contribution, Entries, Failure, Given, Group, Request, Sample, credit
 from git10m.sources.files import acquisition
 from git10m.sources.pairs.annotations import Described, annotated
 from git10m.sources.pairs.tables import described_rows, image_bytes, table_files
-from git10m.sources.remote import content_digest
 from git10m.sources.served import Served, decode, magic
 
 __all__ = ["Pairs", "open_pairs"]

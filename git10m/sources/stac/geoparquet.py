@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import shapely
 
 from git10m.errors import SourceError
-from git10m.sources.remote import s3_file
+from git10m.remote import s3_file
 from git10m.sources.stac.transport import Transport, without_query
 
 __all__ = ["is_table", "table_collections", "table_items"]

@@ -17,9 +17,9 @@ from pyproj.exceptions import ProjError
 
 from git10m.errors import SourceError
 from git10m.recipe import Percentiles, StacSource, is_address
+from git10m.remote import content_digest
 from git10m.sources import Moment
 from git10m.sources.raster import Band, Scene, SceneMask, value_pairs
-from git10m.sources.remote import content_digest
 from git10m.sources.stac.assets import AssetBand, choose_bands, find_asset, physical_units
 from git10m.sources.stac.placing import place_of
 from git10m.sources.stac.slim import SIGNED

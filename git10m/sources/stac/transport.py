@@ -21,8 +21,8 @@ from pystac_client.stac_api_io import StacApiIO
 
 from git10m.errors import SourceError
 from git10m.recipe import StacSource, is_address
+from git10m.remote import s3_file, user_agent
 from git10m.sources.http import PASSING, Session, with_environment
-from git10m.sources.remote import s3_file, user_agent
 
 __all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "is_secret", "links_of", "without_query"]
 

@@ -380,7 +380,7 @@ def test_errors_name_the_file_and_the_remedy(tmp_path: Path) -> None:
     ):
         with pytest.raises(error, match=message):
             FactFinder(Captions(land_cover=land_cover))
-    with pytest.raises(SourceError, match=r"broken\.tif: the vector layer cannot be read"):
+    with pytest.raises(SourceError, match=r"broken\.tif: cannot be read as a vector file"):
         FactFinder(Captions(areas=(Areas(path=str(broken)),)))
 
 

@@ -8,6 +8,7 @@ What follows a ``?`` in an address may be a signature: it is sent, and never sho
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import re
 import urllib.error
@@ -18,9 +19,18 @@ from urllib.parse import urlsplit
 
 import git10m
 from git10m.errors import RecipeError, SourceError
-from git10m.recipe import is_address
+from git10m.recipe import is_address, shown
 
-__all__ = ["content_digest", "gdal_options", "gdal_path", "list_files", "refusal", "s3_file", "user_agent"]
+__all__ = [
+    "content_digest",
+    "gdal_options",
+    "gdal_path",
+    "list_files",
+    "read_bytes",
+    "refusal",
+    "s3_file",
+    "user_agent",
+]
 
 _WHOLE_BYTES = 16 * 2**20
 _SAMPLES, _SAMPLE_BYTES = 16, 2**16
@@ -101,6 +111,22 @@ def s3_file(address: str) -> Any:
     return _s3().open_input_file(address.removeprefix("s3://"))
 
 
+def read_bytes(address: str) -> bytes:
+    """Return all of a file at an address of http, https or s3.
+
+    Raises:
+        SourceError: If it does not come.
+    """
+    try:
+        if address.startswith("s3://"):
+            with s3_file(address) as file:
+                return bytes(file.read())
+        with _answer(address) as answer:
+            return bytes(answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise SourceError(f"{shown(address)}: {refusal(address) or _first_line(error)}") from error
+
+
 def content_digest(path: str) -> str:
     """Return a digest of a file's content; never fails, for a file that is gone is a fact too.
 
@@ -158,11 +184,19 @@ def _remote_version(address: str) -> bytes:
     if address.startswith("/vsi"):
         return b"of GDAL's own"  # whatever that file system is, only GDAL can ask it
     # A range, not HEAD: what signs addresses often signs them for GET alone.
-    asked = urllib.request.Request(address, headers={"User-Agent": user_agent(), "Range": "bytes=0-65535"})
-    with urllib.request.urlopen(asked, timeout=_TIMEOUT_S) as answer:
+    with _answer(address, Range="bytes=0-65535") as answer:
         size = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
         version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
         return f"{size}/{version}".encode() if version else size.encode() + answer.read(65536)
+
+
+def _answer(address: str, **headers: str) -> Any:
+    asked = urllib.request.Request(address, headers={"User-Agent": user_agent(), **headers})
+    try:
+        return urllib.request.urlopen(asked, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        error.close()  # it is the connection, too
+        raise
 
 
 def _s3() -> Any:

@@ -13,9 +13,9 @@ from rude_server import Answer, RudeServer
 
 from git10m.errors import RecipeError, SourceError
 from git10m.grid import Tile
+from git10m.remote import content_digest, gdal_path, list_files, refusal
 from git10m.sources import Failure, Sample
 from git10m.sources.files import find_scenes
-from git10m.sources.remote import content_digest, gdal_path, list_files, refusal
 
 LEVEL = 14
 TILE = Tile.from_lonlat(*PRAGUE, LEVEL)
