@@ -1,6 +1,6 @@
 """Cutting tiles from a cloud-optimised GeoTIFF over HTTP, against rio-tiler opened per tile; and two cores against one.
 
-    python tests/benchmarks/remote_raster.py [--size 6144] [--rounds 3] [--delay-ms 0]
+    python tests/benchmarks/remote_raster.py [--size 9216] [--rounds 3] [--delay-ms 0]
 
 A server on loopback (a process of its own) answers ranges, each after the delay. Every run is a process of its own,
 so that no cache of GDAL's is warm; time is taken from its first request to its last tile, imports left out. Both
@@ -120,7 +120,7 @@ def seconds(name: str, address: str, folder: Path, *, processes: int = 1) -> tup
 def main() -> None:
     """Measure in turns and print ratios of medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=6144)
+    parser.add_argument("--size", type=int, default=9216)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--delay-ms", type=float, default=0.0)
     parser.add_argument("--port", type=int, default=18082)
