@@ -401,9 +401,18 @@ class WebListSource(Origin):
         timeout_s: Without an answer, and of the whole body of one image.
         most_bytes: Of one image; a longer answer is refused.
         retries: Rounds over what failed for a reason that may pass, with growing pauses.
+        permission: What permits bulk download (who, when), where the terms of an address's server forbid it.
     """
 
-    manners: ClassVar[tuple[str, ...]] = ("contact", "processes", "connections", "timeout_s", "most_bytes", "retries")
+    manners: ClassVar[tuple[str, ...]] = (
+        "contact",
+        "processes",
+        "connections",
+        "timeout_s",
+        "most_bytes",
+        "retries",
+        "permission",
+    )
 
     kind: Literal["weblist"] = "weblist"
     path: Paths
@@ -416,6 +425,7 @@ class WebListSource(Origin):
     timeout_s: Annotated[float, Field(gt=0)] = 30.0
     most_bytes: Annotated[int, Field(ge=1)] = 32 * 2**20
     retries: Annotated[int, Field(ge=0, le=20)] = 2
+    permission: str | None = None
 
 
 class PairsSource(Origin):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from git10m.errors import RecipeError
 
 __all__ = ["FORBIDDEN", "require_permission"]
@@ -13,11 +11,17 @@ FORBIDDEN = {
     "openstreetmap.fr": "OpenStreetMap France's tiles",
     "opentopomap.org": "OpenTopoMap",
     "google.com": "Google Maps",
-    "googleapis.com": "Google Maps",
+    "tile.googleapis.com": "Google Maps",
+    "maps.googleapis.com": "Google Maps",
+    **{f"{name}{i}.googleapis.com": "Google Maps" for name in ("khms", "mt", "mts") for i in range(4)},
+    "earthengine.googleapis.com": "Google Earth Engine",
     "gstatic.com": "Google Maps",
     "virtualearth.net": "Bing Maps",
     "arcgisonline.com": "Esri's basemaps",
-    "arcgis.com": "Esri's basemaps",
+    "basemaps.arcgis.com": "Esri's basemaps",
+    "basemaps-api.arcgis.com": "Esri's basemaps",
+    "basemapstyles-api.arcgis.com": "Esri's basemaps",
+    "ibasemaps-api.arcgis.com": "Esri's basemaps",
     "mapbox.com": "Mapbox",
     "maptiler.com": "MapTiler",
     "thunderforest.com": "Thunderforest",
@@ -35,17 +39,21 @@ FORBIDDEN = {
     "bdimg.com": "Baidu Maps",
     "planet.com": "Planet's basemaps",
 }
-"""Domains of basemaps that may be looked at, but not collected, and whose they are."""
+"""Domains of basemaps that may be looked at, but not collected, and whose they are.
+
+Where a firm also keeps what others own (files in Google's storage, tile layers of an ArcGIS organisation), only the
+hosts of its basemaps are named.
+"""
 
 
-def require_permission(url: str, *, permission: str | None, source_id: str) -> None:
+def require_permission(host: str | None, *, permission: str | None, source_id: str) -> None:
     """Refuse a server whose terms forbid bulk download, unless somebody permitted it.
 
     Raises:
-        RecipeError: If the server is one of `FORBIDDEN` and the recipe names no permission.
+        RecipeError: If the host is one of `FORBIDDEN`, or below one, and the recipe names no permission.
     """
-    host = (urlsplit(url).hostname or "").lower()
-    domain = next((domain for domain in FORBIDDEN if host == domain or host.endswith(f".{domain}")), None)
+    parts = (host or "").lower().split(".")
+    domain = next((name for i in range(len(parts)) if (name := ".".join(parts[i:])) in FORBIDDEN), None)
     if domain is not None and not (permission and permission.strip()):
         raise RecipeError(
             f"source {source_id!r}: the terms of {FORBIDDEN[domain]} ({host}) forbid bulk download. Use openly "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from shapely.geometry.base import BaseGeometry
 
@@ -198,11 +199,11 @@ def open_tile_server(source: TileServerSource, *, tiles: Tiles, store: Path, fil
         with_environment(text, source_id=source.id)
     if isinstance(source, WmtsSource):
         found = read_capabilities(source, store=store)
-        require_permission(found.template.url, permission=source.permission, source_id=source.id)
+        require_permission(urlsplit(found.template.url).hostname, permission=source.permission, source_id=source.id)
         grid = ServedGrid(tiles.size, found.tile_px)
         return TileServer(source, found.template, grid, found.zooms, found.bounds, fill, store)
     assert isinstance(source, XyzSource)
-    require_permission(source.url, permission=source.permission, source_id=source.id)
+    require_permission(urlsplit(source.url).hostname, permission=source.permission, source_id=source.id)
     with_environment(source.url, source_id=source.id)
     template = Template(source.url, source.subdomains)
     zooms = (0, MAX_LEVEL + 1)

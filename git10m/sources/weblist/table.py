@@ -30,6 +30,7 @@ from git10m.recipe.sources import WebListSource
 from git10m.recipe.values import is_address
 from git10m.shards import ShardWriter
 from git10m.sources.files import expand
+from git10m.sources.forbidden import require_permission
 
 __all__ = ["ROWS", "ROW_GROUP_ROWS", "address_key", "shown", "table_files", "tables_digest", "write_rows"]
 
@@ -148,7 +149,8 @@ def write_rows(source: WebListSource, files: list[tuple[str, Path]], path: Path,
         digest: Kept in the file's metadata under ``tables``.
 
     Raises:
-        RecipeError: If a column is missing or a value cannot be what its column says; names file and row.
+        RecipeError: If a column is missing or a value cannot be what its column says (names file and row), or an
+            address is of a server whose terms forbid bulk download.
         SourceError: If a table is damaged.
     """
     asked, hashes = 0, []
@@ -161,6 +163,8 @@ def write_rows(source: WebListSource, files: list[tuple[str, Path]], path: Path,
                     for i, row in enumerate(piece)
                 ]
                 asked += len(rows)
+                for host in {urllib.parse.urlsplit(row["url"]).hostname for row in rows if row["url"]}:
+                    require_permission(host, permission=source.permission, source_id=source.id)
                 if "img_name" in columns:
                     hashes.append(np.array([_name_hash(row["name"]) for row in rows], dtype=np.uint64))
                 writer.write(pa.Table.from_pylist(rows, schema=writer.schema))

@@ -169,7 +169,9 @@ def test_basemaps_whose_terms_forbid_it_are_refused_without_permission(domain: s
         with pytest.raises(RecipeError, match="forbid bulk download"):
             opened(tmp_path, kind="xyz", url=url, permission="  ")
         assert opened(tmp_path, kind="xyz", url=url, permission="letter of the owner, 2026-05-04")
-    # A name that only ends alike is another's.
+    # A name that only ends alike is another's, as is what others keep at the same firm.
+    assert opened(tmp_path, kind="xyz", url="https://storage.googleapis.com/my-bucket/{z}/{x}/{y}.jpg")
+    assert opened(tmp_path, kind="xyz", url="https://tiles.arcgis.com/tiles/mine/MapServer/tile/{z}/{y}/{x}")
     assert opened(tmp_path, kind="xyz", url=f"https://not{domain}/{{z}}/{{x}}/{{y}}")
 
 

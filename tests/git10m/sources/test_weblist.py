@@ -218,6 +218,14 @@ def test_numbers_may_be_missing_but_a_caption_may_say_so(tmp_path: Path):
     assert rows_of(open_weblist(source(tmp_path / "list.parquet"), store=tmp_path / "store"))[0]["level"] == 0
 
 
+def test_basemaps_whose_terms_forbid_it_are_refused_without_permission(tmp_path: Path):
+    table = csv(tmp_path / "a.csv", "url", "https://example.org/a.jpg", "https://a.tile.openstreetmap.org/1/0/0.png")
+    with pytest.raises(RecipeError, match=r"OpenStreetMap's standard tiles .* forbid bulk download"):
+        open_weblist(source(table), store=tmp_path / "store")
+    permitted = source(table, permission="letter of the owner, 2026-05-04")
+    assert len(rows_of(open_weblist(permitted, store=tmp_path / "other"))) == 2
+
+
 def test_what_is_no_web_address_is_never_asked_for(tmp_path: Path):
     bad = ["file:///etc/passwd", "ftp://h/a.jpg", "/etc/passwd", "", "http://", "data:image/png;base64,AA", "http://[1"]
     pq.write_table(pa.table({"url": [*bad, None, "HTTP://h/ä b.jpg?x=1#part"]}), tmp_path / "list.parquet")
