@@ -17,18 +17,12 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
 
 from git10m.recipe.areas import Cities, Region, Sampling, Strata
 from git10m.recipe.reading import load_recipe, parse_recipe, read_toml
+from git10m.recipe.scenes import ClassMask, Modality, Origin, Percentiles, RasterSource, SceneSource, StacSource
 from git10m.recipe.sources import (
     ArchiveSource,
     Budget,
-    ClassMask,
-    Modality,
-    Origin,
     PairsSource,
-    Percentiles,
-    RasterSource,
-    SceneSource,
     Source,
-    StacSource,
     TileServerSource,
     WebListSource,
     WmtsSource,

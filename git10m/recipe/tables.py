@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from git10m.grid import MAX_LEVEL
 from git10m.recipe.areas import Region, Sampling
-from git10m.recipe.sources import Modality, SceneSource, Source
+from git10m.recipe.scenes import Modality, SceneSource
+from git10m.recipe.sources import Source
 from git10m.recipe.values import Byte, Fraction, Level, Slug, Table, is_address
 
 __all__ = [
