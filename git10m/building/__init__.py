@@ -30,6 +30,7 @@ from git10m.building.tiles import FetchPass, TilePass, unit_digests
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.engine import Engine, lock, map_shards, rank_of_job
 from git10m.errors import BuildError, DatasetError, RecipeError, RegionError
+from git10m.grid import MAX_LEVEL
 from git10m.recipe import Recipe, WebListSource
 from git10m.sampling import Plan, plan_tiles, sampled
 from git10m.shards import atomic_file
@@ -207,18 +208,27 @@ def _fetch_lists(inputs: Inputs, *, retry_failed: bool) -> int:
     return sum(fetch_list(each, retry_failed=retry_failed).had for each in lists)
 
 
+def _nothing(inputs: Inputs) -> str:
+    """Say why a plan is empty: what there is, beside what was asked for."""
+    imagery, wanted = inputs.imagery, range(1, MAX_LEVEL + 1)
+    resolutions = sorted({f"{item.scene.native_gsd_m:.3g} m" for item in inputs.items if item.scene is not None})
+    there = [f"scenes of {', '.join(resolutions[:8])}"] if resolutions else []
+    for number, group in enumerate(imagery.groups):
+        if not group.scenes and len(there) < 8:
+            levels = sorted(imagery.levels(number, wanted))
+            there.append(f"{group.source_id} with levels {levels[0]}–{levels[-1]}" if levels else group.source_id)
+    where = " touches the region" if inputs.area is not None else " is there"
+    return (
+        f"nothing to build: at levels {list(inputs.recipe.tiles.levels)} no imagery{where}; there are "
+        f"{'; '.join(there)}. Widen the region, name other levels, or (for scenes) say oversample = true"
+    )
+
+
 def _plan(inputs: Inputs, limit: int | None) -> Plan:
     plan = plan_tiles(inputs.imagery, inputs.recipe.tiles, area=inputs.area)
     plan = sampled(plan, inputs.recipe.sampling)
     if not len(plan):
-        where = "no scene touches the region" if inputs.area is not None else "no scene supports any of them"
-        raise RegionError(
-            f"nothing to build: at levels {list(inputs.recipe.tiles.levels)} {where}; native resolutions are "
-            + ", ".join(
-                sorted({f"{item.scene.native_gsd_m:.3g} m" for item in inputs.items if item.scene is not None})[:8]
-            )
-            + ". Widen the region, add coarser levels, or say oversample = true"
-        )
+        raise RegionError(_nothing(inputs))
     if limit is not None and inputs.recipe.tiles.levels_paired:
         raise RecipeError(
             f"a limit of {limit} tiles would tear apart the families that levels_paired = true promises; "

@@ -42,7 +42,7 @@ def write_plan(outlook: Outlook, plan: Plan, path: Path, *, name: str) -> None:
 
 def in_words(outlook: Outlook) -> list[str]:
     """Return the outlook as lines of plain text."""
-    lines = [f"{outlook.tiles:,} tiles from {outlook.scenes} scenes"]
+    lines = [f"{outlook.tiles:,} tiles" + (f" from {outlook.scenes:,} scenes" if outlook.scenes else "")]
     lines += [f"  level {level}: {count:,}" for level, count in outlook.levels.items()]
     lines += [f"  {layer}: {count:,}" for layer, count in outlook.layers.items()]
     for source in outlook.sources:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import rasterio.shutil
+from PIL import Image
 from small_imagery import Said, command, promised, small_units, total, write_recipe, write_scene
 
 from git10m.verify import verify
@@ -88,7 +89,7 @@ def test_a_region_without_imagery_is_exit_2(folder: Path, capfd: Capture) -> Non
     write_recipe(folder / "recipe.toml", more="[region]\nbbox = [100.0, 10.0, 101.0, 11.0]")
     answer = build(capfd, folder)
     assert answer.code == 2
-    assert "no scene touches the region" in answer.err
+    assert "no imagery touches the region" in answer.err
 
 
 def test_levels_that_no_scene_supports_are_exit_2_and_name_the_native_resolution(folder: Path, capfd: Capture) -> None:
@@ -98,6 +99,19 @@ def test_levels_that_no_scene_supports_are_exit_2_and_name_the_native_resolution
     assert answer.code == 2
     assert "3.5 m" in answer.err
     assert "oversample = true" in answer.err
+
+
+def test_levels_that_an_archive_lacks_are_exit_2_and_name_those_it_has(tmp_path: Path, capfd: Capture) -> None:
+    tile = tmp_path / "tiles/12/2000/1200.png"
+    tile.parent.mkdir(parents=True)
+    Image.new("RGB", (256, 256), (10, 90, 40)).save(tile)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'name = "a"\ntiles.levels = [14]\n[[source]]\nid = "held"\nkind = "archive"\npath = "tiles"\n', encoding="utf-8"
+    )
+    answer = command(capfd, "build", recipe, "-o", tmp_path / "dataset")
+    assert answer.code == 2
+    assert "at levels [14] no imagery is there; there are held with levels 12–12" in answer.err
 
 
 def test_tiles_that_are_all_dropped_are_exit_1_with_the_reasons(folder: Path, capfd: Capture) -> None:
