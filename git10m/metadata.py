@@ -15,7 +15,7 @@ import shapely
 from PIL import Image
 
 from git10m.curation.duplicates import perceptual_hash
-from git10m.curation.quality import Measures
+from git10m.curation.quality import MEASURED, Measures
 from git10m.grid import Tile, nominal_resolution_m
 from git10m.recipe import ImageFormat
 from git10m.records import PLACE_COLUMNS, Rejection, Row
@@ -103,6 +103,8 @@ def row_of(sample: Sample, measures: Measures, *, layer: str, image: ImageFormat
         **_size_columns(sample, width),
         **_given_columns(given),
     }
+    if known.get("img_quality_score") is None:
+        known["img_quality_score"] = measures.score
     return Row(
         image={"bytes": stored.bytes, "path": name},
         img_name=name,
@@ -113,12 +115,8 @@ def row_of(sample: Sample, measures: Measures, *, layer: str, image: ImageFormat
         sources=_sources(sample.contributions),
         sha256=hashlib.sha256(stored.bytes).hexdigest(),
         phash=perceptual_hash(sample.pixels),
-        valid_fraction=measures.valid_fraction,
-        entropy=measures.entropy,
-        sharpness=measures.sharpness,
-        contrast=measures.contrast,
-        brightness=measures.brightness,
-        saturation=measures.saturation,
+        scene_cloud=main.scene_cloud,
+        **{name: getattr(measures, name) for name in MEASURED},
         caption_facts={"platform": main.platform, "sensor": main.sensor},
         **known,
     )

@@ -100,9 +100,9 @@ class Row:
 
     image: Annotated[Mapping[str, Any], Column(IMAGE, "encoded RGB image, and its file name")]
     img_name: Annotated[str, Column(pa.string(), "file name of the image, unique in the dataset")]
-    img_quality_score: Annotated[float | None, Column(pa.float64(), "0–10, higher is better; null when not scored")] = (
-        None
-    )
+    img_quality_score: Annotated[
+        float | None, Column(pa.float64(), "0–10, higher is better (curation.quality); null when not scored")
+    ] = None
     caption: Annotated[str | None, Column(pa.string(), "what the image shows, in English")] = None
     caption_length: Annotated[int | None, Column(pa.int32(), "words in the caption")] = None
     resolution: Annotated[
@@ -147,6 +147,21 @@ class Row:
     contrast: Annotated[float | None, Column(pa.float32(), "standard deviation of luma, 0–127.5")] = None
     brightness: Annotated[float | None, Column(pa.float32(), "mean luma, 0–255")] = None
     saturation: Annotated[float | None, Column(pa.float32(), "mean HSV saturation, 0–1")] = None
+    clipped: Annotated[float | None, Column(pa.float32(), "share of pixels at black or white, within 2 levels")] = None
+    noise: Annotated[float | None, Column(pa.float32(), "σ of white noise in luma, 0–255")] = None
+    blockiness: Annotated[float | None, Column(pa.float32(), "steps at JPEG's blocks over the mean step; 0: none")] = (
+        None
+    )
+    haze: Annotated[float | None, Column(pa.float32(), "darkest 1 % of the darkest channel above black, 0–1")] = None
+    white_fraction: Annotated[
+        float | None, Column(pa.float32(), "share of white pixels, 0–1: cloud, snow or bare bright ground")
+    ] = None
+    water_fraction: Annotated[
+        float | None, Column(pa.float32(), "share that is dark, smooth and not green, 0–1: a guess at water")
+    ] = None
+    scene_cloud: Annotated[
+        float | None, Column(pa.float32(), "cloud cover of the largest share's scene, 0–1; null when not stated")
+    ] = None
     caption_source: Annotated[str | None, Column(pa.string(), "who wrote the caption, e.g. 'template'")] = None
     caption_version: Annotated[str | None, Column(pa.string(), "version of that writer")] = None
     caption_facts: Annotated[

@@ -140,7 +140,12 @@ class TilePass:
                 raise BuildError(f"{result.detail} (the recipe says on_error = 'stop')")
             return self._rejection(result, "failed", result.reason, result.detail)
         measures = measure(result.pixels, result.valid)
-        verdict = judge(measures, min_valid=self.recipe.tiles.min_valid, rules=self.recipe.curation.verdicts)
+        verdict = judge(
+            measures,
+            min_valid=self.recipe.tiles.min_valid,
+            rules=self.recipe.curation.verdicts,
+            scene_cloud=result.contributions[0].scene_cloud,
+        )
         if not verdict.keep:
             return self._rejection(
                 result, "dropped", verdict.reason, verdict.detail, valid_fraction=measures.valid_fraction

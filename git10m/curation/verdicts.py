@@ -29,28 +29,36 @@ KEEP = Verdict(keep=True)
 """The verdict on a tile that breaks no rule."""
 
 
-def judge(measures: Measures, *, min_valid: float, rules: Verdicts) -> Verdict:
+def judge(measures: Measures, *, min_valid: float, rules: Verdicts, scene_cloud: float | None = None) -> Verdict:
     """Judge a tile by its own measures; the first rule that is broken gives the reason.
 
     Args:
         measures: Of the tile.
         min_valid: Least share of valid pixels.
-        rules: Thresholds; None is no rule.
+        rules: Thresholds; None is no rule, and what was not measured breaks none.
+        scene_cloud: Of the scene, where it states it.
     """
-    lower = (
-        ("valid_fraction", measures.valid_fraction, min_valid),
-        ("entropy", measures.entropy, rules.min_entropy),
-        ("sharpness", measures.sharpness, rules.min_sharpness),
-        ("contrast", measures.contrast, rules.min_contrast),
-        ("too_dark", measures.brightness, rules.min_brightness),
+    asked: tuple[tuple[str, float | None, float | None, float | None], ...] = (
+        ("valid_fraction", measures.valid_fraction, min_valid, None),
+        ("scene_cloud", scene_cloud, None, rules.max_scene_cloud),
+        ("entropy", measures.entropy, rules.min_entropy, None),
+        ("sharpness", measures.sharpness, rules.min_sharpness, None),
+        ("contrast", measures.contrast, rules.min_contrast, None),
+        ("too_dark", measures.brightness, rules.min_brightness, None),
+        ("too_bright", measures.brightness, None, rules.max_brightness),
+        ("clipped", measures.clipped, None, rules.max_clipped),
+        ("noise", measures.noise, None, rules.max_noise),
+        ("blockiness", measures.blockiness, None, rules.max_blockiness),
+        ("haze", measures.haze, None, rules.max_haze),
+        ("white", measures.white_fraction, None, rules.max_white),
+        ("water", measures.water_fraction, None, rules.max_water),
+        ("quality", measures.score, rules.min_quality, None),
     )
-    for reason, value, least in lower:
+    for reason, value, least, most in asked:
+        if value is None:
+            continue
         if least is not None and value < least:
             return Verdict(keep=False, reason=reason, detail=f"{value:.4g}, at least {least:g} is asked")
-    if rules.max_brightness is not None and measures.brightness > rules.max_brightness:
-        return Verdict(
-            keep=False,
-            reason="too_bright",
-            detail=f"{measures.brightness:.4g}, at most {rules.max_brightness:g} is asked",
-        )
+        if most is not None and value > most:
+            return Verdict(keep=False, reason=reason, detail=f"{value:.4g}, at most {most:g} is asked")
     return KEEP

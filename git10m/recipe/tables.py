@@ -81,13 +81,27 @@ class ImageFormat(Table):
 
 
 class Verdicts(Table):
-    """Least measures of a tile that is kept; None switches a rule off. Units as in ``records.Row``."""
+    """Least and largest measures of a tile that is kept; None switches a rule off. Units as in ``records.Row``.
 
+    Attributes:
+        min_quality: Of ``img_quality_score``, 0–10; Git-10M's users cut at 4.8.
+        max_scene_cloud: Of the scene's stated cloud cover, 0–1; tiles of scenes that state none are kept.
+        max_white: Of ``white_fraction``, 0–1: cloud, snow or bright ground.
+    """
+
+    min_quality: float | None = Field(default=None, ge=0, le=10)
     min_entropy: float | None = None
     min_sharpness: float | None = None
     min_contrast: float | None = None
     min_brightness: float | None = None
     max_brightness: float | None = None
+    max_clipped: Fraction | None = None
+    max_noise: float | None = None
+    max_blockiness: float | None = None
+    max_haze: Fraction | None = None
+    max_white: Fraction | None = None
+    max_water: Fraction | None = None
+    max_scene_cloud: Fraction | None = None
 
 
 class Curation(Table):

@@ -34,6 +34,13 @@ MEASURED = (
     "contrast",
     "brightness",
     "saturation",
+    "clipped",
+    "noise",
+    "blockiness",
+    "haze",
+    "white_fraction",
+    "water_fraction",
+    "scene_cloud",
 )
 """Columns of the index whose distribution is told."""
 

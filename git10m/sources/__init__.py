@@ -95,6 +95,7 @@ class Contribution:
         platform: ``"satellite"``, ``"aerial"`` or None.
         sensor: Name of the sensor.
         synthetic: Whether the source says that it was computed.
+        scene_cloud: Cloud cover of the whole scene, 0–1, where its catalog states it.
     """
 
     source_id: str
@@ -107,6 +108,7 @@ class Contribution:
     platform: str | None
     sensor: str | None
     synthetic: bool
+    scene_cloud: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,6 +277,7 @@ class _Canvas:
             platform=scene.platform,
             sensor=scene.sensor,
             synthetic=scene.synthetic,
+            scene_cloud=scene.cloud,
         )
 
     def _block(self, which: IntArray) -> Block:

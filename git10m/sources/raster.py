@@ -91,6 +91,7 @@ class Scene:
         sensor: Name of the sensor.
         unstated_nodata: Value without data, where neither the recipe nor the file states one.
         mask: What makes pixels unusable.
+        cloud: Share of the scene that is cloud, 0–1, as its catalog states.
     """
 
     source: SceneSource
@@ -112,6 +113,7 @@ class Scene:
     sensor: str | None
     unstated_nodata: float | None = None
     mask: SceneMask | None = None
+    cloud: float | None = None
 
     def supported(self, level: int, lon: FloatArray, lat: FloatArray, *, tile_size: int) -> npt.NDArray[np.bool_]:
         """Tell at which tile centres a level is no finer than 0.8 × the native GSD."""

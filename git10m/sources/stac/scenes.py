@@ -23,7 +23,7 @@ from git10m.sources.raster import Band, Scene, SceneMask, value_pairs
 from git10m.sources.stac.assets import AssetBand, choose_bands, find_asset, physical_units
 from git10m.sources.stac.placing import place_of
 from git10m.sources.stac.slim import SIGNED
-from git10m.sources.stac.wanted import period, rank
+from git10m.sources.stac.wanted import cloud_cover, period, rank
 
 __all__ = ["FoundScene", "scene_of"]
 
@@ -70,7 +70,7 @@ def scene_of(source: StacSource, item: Document, collection: Document, *, name: 
     files = [(_file_digest(band), band.index) for band in (*scene.bands, *([scene.mask.band] if scene.mask else []))]
     checksums = [band.asset.get("file:checksum") for band in bands]
     place = (scene.place.crs_wkt, scene.place.affine, scene.width, scene.height)
-    words = (scene.licence, scene.attribution, scene.platform, scene.sensor)
+    words = (scene.licence, scene.attribution, scene.platform, scene.sensor, scene.cloud)
     parts = (name, files, checksums, scene.scale, scene.unstated_nodata, scene.moment, place, words, scene.rank)
     return FoundScene(name, _digest(*parts), scene)
 
@@ -102,6 +102,7 @@ def _described(
         sensor=_sensor(source, item),
         unstated_nodata=_shared_nodata(chosen),
         mask=mask,
+        cloud=None if (percent := cloud_cover(item)) is None else percent / 100.0,
     )
 
 
