@@ -213,14 +213,18 @@ def test_the_score_orders_degraded_copies_of_real_tiles(family: str, imagery: Pa
     degrade, strengths = FAMILIES[family]
     whole = np.ones((SIDE, SIDE), dtype=bool)
     scores = np.array(
-        [[measure(degrade(tile, each), whole).score for each in strengths] for _, tile in real_tiles(imagery)]
+        [
+            [measure(tile, whole).score, *(measure(degrade(tile, each), whole).score for each in strengths)]
+            for _, tile in real_tiles(imagery)
+        ]
     )
     right = (np.diff(scores, axis=1) < 0).mean(axis=0)
     with capsys.disabled():
         medians = ", ".join(f"{median:.2f}" for median in np.median(scores, axis=0))
-        print(f"\n{family} {strengths}: in order {right.round(3)}, median scores {medians}, {len(scores)} tiles")
+        print(f"\n{family} none, {strengths}: in order {right.round(3)}, medians {medians}, {len(scores)} tiles")
     assert len(scores) > 50
-    assert (right >= 0.95).all()
+    assert (right[1:] >= 0.95).all()
+    assert right.mean() >= 0.95  # the tile as it is among them, though some are blurred JPEGs themselves
 
 
 def test_the_published_cut_keeps_real_tiles_and_not_their_degraded_copies(imagery: Path):
@@ -229,5 +233,5 @@ def test_the_published_cut_keeps_real_tiles_and_not_their_degraded_copies(imager
     kept = np.mean([measure(tile, whole).score >= 4.8 for tile in tiles])
     degraded = [np.mean([measure(FAMILIES[name][0](tile, FAMILIES[name][1][1]), whole).score >= 4.8 for tile in tiles])
                 for name in FAMILIES]  # fmt: skip
-    assert kept > 0.6
+    assert kept > 0.8
     assert max(degraded) < kept / 2
