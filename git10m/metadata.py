@@ -14,7 +14,7 @@ import numpy.typing as npt
 import shapely
 from PIL import Image
 
-from git10m.curation.duplicates import perceptual_hash
+from git10m.curation.duplicates import perceptual_hashes
 from git10m.curation.quality import MEASURED, Measures
 from git10m.grid import Tile, nominal_resolution_m
 from git10m.recipe import ImageFormat
@@ -93,6 +93,7 @@ def row_of(sample: Sample, measures: Measures, *, layer: str, image: ImageFormat
     height, width = sample.valid.shape
     stored = sample.encoded or Encoded(encode(sample.pixels, image), image.format)
     name = image_name(sample.request, layer=layer, main=main, given=given) + SUFFIXES[stored.format]
+    phash, phash256 = perceptual_hashes(sample.pixels)
     known: dict[str, Any] = {
         "native_gsd_m": main.native_gsd_m,
         "licence": main.licence,
@@ -114,7 +115,8 @@ def row_of(sample: Sample, measures: Measures, *, layer: str, image: ImageFormat
         source_item=main.source_item,
         sources=_sources(sample.contributions),
         sha256=hashlib.sha256(stored.bytes).hexdigest(),
-        phash=perceptual_hash(sample.pixels),
+        phash=phash,
+        phash256=phash256,
         scene_cloud=main.scene_cloud,
         **{name: getattr(measures, name) for name in MEASURED},
         caption_facts={"platform": main.platform, "sensor": main.sensor},

@@ -141,6 +141,7 @@ class Row:
     synthetic: Annotated[bool, Column(pa.bool_(), "true when the pixels were computed, not observed")] = False
     sha256: Annotated[str, Column(pa.string(), "of the image bytes, hexadecimal")]
     phash: Annotated[str | None, Column(pa.string(), "64-bit perceptual hash, 16 hexadecimal digits")] = None
+    phash256: Annotated[str | None, Column(pa.string(), "256-bit perceptual hash, 64 hexadecimal digits")] = None
     valid_fraction: Annotated[float | None, Column(pa.float32(), "share of pixels with data, 0–1")] = None
     entropy: Annotated[float | None, Column(pa.float32(), "of the luma histogram, 0–8 bit")] = None
     sharpness: Annotated[float | None, Column(pa.float32(), "standard deviation of the luma Laplacian")] = None
@@ -193,6 +194,9 @@ class Rejection:
     verdict: Annotated[str, Column(pa.string(), "'dropped' or 'failed'")]
     reason: Annotated[str, Column(pa.string(), "short name of the rule or fault, e.g. 'valid_fraction'")]
     detail: Annotated[str, Column(pa.string(), "what was measured or what went wrong")]
+    duplicate_of: Annotated[
+        str | None, Column(pa.string(), "image that stays: its img_name, or 'set: file' of a set to stay apart from")
+    ] = None
     valid_fraction: Annotated[float | None, Column(pa.float32(), "share of pixels with data, 0–1")] = None
     thumbnail: Annotated[Mapping[str, Any] | None, Column(IMAGE, "64-px JPEG; null when nothing was read")] = None
 

@@ -185,7 +185,7 @@ def _run(
     counts = [done for done in _unit_counts(workspace, digests) if done is not None]
     if len(counts) < len(digests):
         return None  # the rank that ends last goes on
-    decisions = decide(workspace, inputs.recipe, units=len(digests), levels=_levels_of_groups(plan))
+    decisions = decide(workspace, inputs.recipe, units=len(digests), levels=_levels_of_groups(plan), known=inputs.known)
     shards = _shard_plans(workspace, inputs.recipe, decisions, counts)
     if not _write_rows(RowPass(workspace, inputs.recipe, tuple(shards), inputs.modality_notes), engine):
         return None

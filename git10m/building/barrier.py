@@ -1,6 +1,6 @@
 """Between the passes: what only the whole set can decide, from columns alone.
 
-Duplicates, pairing of levels, splits, and the final order of rows. Every choice follows the order of rows
+Duplicates, pairing of levels, splits, and the final order of rows. Every choice follows the score and the order of rows
 (level, quadkey, acquired_at, source_id), never the order in which units were done.
 """
 
@@ -17,20 +17,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from git10m.building.alike import Alike, Comparison
+from git10m.building.known import KnownSet
 from git10m.building.workspace import Workspace
-from git10m.curation.duplicates import later_copies, placeholders
+from git10m.curation.duplicates import placeholders
+from git10m.curation.near_duplicates import Hashes
 from git10m.curation.splits import SPLITS, split_codes, unplaced_split
 from git10m.grid import IntArray, quadkey_number
 from git10m.recipe import Recipe
 
 __all__ = ["DROP_REASONS", "Decisions", "decide"]
 
-DROP_REASONS = ("", "exact_duplicate", "unpaired", "placeholder")
+DROP_REASONS = (
+    "",
+    "exact_duplicate",
+    "unpaired",
+    "placeholder",
+    "same_place",
+    "near_duplicate",
+    "evaluation_set",
+    "other_dataset",
+)
 """Why the barrier drops a row; position 0 is a row that is kept."""
 
 _DIGEST_BYTES = 16
 """Of SHA-256; two of 10**7 images agree by chance with a probability of 10**-25."""
-_COLUMNS = ("level", "x", "y", "acquired_at", "source_id", "sha256", "group", "split")
+_COLUMNS = (
+    *("level", "x", "y", "acquired_at", "source_id", "sha256", "group", "split"),
+    *("phash", "phash256", "entropy", "img_quality_score"),
+)
 _SERVED_KINDS = frozenset({"xyz", "wmts", "archive"})
 """Kinds whose tiles come ready-made, among them pictures that say that there is none."""
 
@@ -46,7 +61,7 @@ class Decisions:
         x: Column; −1 where the place is unknown.
         y: Row of the grid; −1 where the place is unknown.
         drop: Position in `DROP_REASONS`.
-        copy_of: For a duplicate, the position here of the row that stays; else −1.
+        alike: For each row that goes because it is like another, which.
         split: Position in `SPLITS`.
     """
 
@@ -56,7 +71,7 @@ class Decisions:
     x: IntArray
     y: IntArray
     drop: npt.NDArray[np.int8]
-    copy_of: IntArray
+    alike: Mapping[int, Alike]
     split: npt.NDArray[np.int8]
 
     def shards(self, shard_rows: int) -> dict[str, npt.NDArray[np.int64]]:
@@ -86,14 +101,22 @@ class Decisions:
         return np.stack([self.unit[rows], self.position[rows]], axis=1)
 
 
-def decide(workspace: Workspace, recipe: Recipe, *, units: int, levels: Mapping[int, Sequence[int]]) -> Decisions:
-    """Read the columns of all units and decide; at most about 100 bytes a row are held.
+def decide(
+    workspace: Workspace,
+    recipe: Recipe,
+    *,
+    units: int,
+    levels: Mapping[int, Sequence[int]],
+    known: Sequence[KnownSet] = (),
+) -> Decisions:
+    """Read the columns of all units and decide; at most about 200 bytes a row are held.
 
     Args:
         workspace: With every unit of the first pass done.
         recipe: What was asked.
         units: How many units.
         levels: Planned levels of each group, rising.
+        known: Sets that no row may be like.
     """
     source_ids = sorted(source.id for source in recipe.source)
     columns = _columns(workspace, units, source_ids=source_ids)
@@ -101,21 +124,9 @@ def decide(workspace: Workspace, recipe: Recipe, *, units: int, levels: Mapping[
     address = np.where(placed, quadkey_number(np.maximum(columns["x"], 0), np.maximum(columns["y"], 0)), -1)
     order = np.lexsort((columns["source"], columns["acquired"], address, columns["level"]))
     columns = {name: values[order] for name, values in columns.items()}
-    rows = len(order)
-    drop = np.zeros(rows, dtype=np.int8)
-    copy_of = np.full(rows, -1, dtype=np.int64)
+    drop = np.zeros(len(order), dtype=np.int8)
     drop[_placeholders(columns, recipe, source_ids)] = DROP_REASONS.index("placeholder")
-    if recipe.tiles.levels_paired:
-        drop[(drop == 0) & ~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
-    if recipe.curation.drop_exact_duplicates and rows:
-        # Only among rows that can stay: a tile must not yield to a copy that goes for want of its family.
-        staying = np.flatnonzero(drop == 0)
-        first = later_copies(columns["sha256"][staying])
-        copies = staying[first >= 0]
-        copy_of[copies] = staying[first[first >= 0]]
-        drop[copies] = DROP_REASONS.index("exact_duplicate")
-    if recipe.tiles.levels_paired:
-        drop[(drop == 0) & ~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
+    alike = _drop_alike(workspace, columns, recipe, drop, levels=levels, known=known) if len(order) else {}
     return Decisions(
         unit=columns["unit"].astype(np.int32),
         position=columns["position"].astype(np.int32),
@@ -123,9 +134,49 @@ def decide(workspace: Workspace, recipe: Recipe, *, units: int, levels: Mapping[
         x=columns["x"],
         y=columns["y"],
         drop=drop,
-        copy_of=copy_of,
+        alike=alike,
         split=_splits(columns, recipe),
     )
+
+
+def _drop_alike(
+    workspace: Workspace,
+    columns: dict[str, npt.NDArray[Any]],
+    recipe: Recipe,
+    drop: npt.NDArray[np.int8],
+    *,
+    levels: Mapping[int, Sequence[int]],
+    known: Sequence[KnownSet],
+) -> dict[int, Alike]:
+    """Mark what goes because it is like another, or because its family is torn; return the former.
+
+    A tile must not yield to one that goes for want of its family, so families are looked at first, and once more when
+    the copies are gone.
+    """
+    rules = recipe.curation.duplicates
+    comparison = Comparison(workspace, columns, rules)
+    alike: dict[int, Alike] = {}
+
+    def mark(found: Mapping[int, Alike]) -> None:
+        for row, why in found.items():
+            drop[row] = DROP_REASONS.index(why.reason)
+        alike.update(found)
+
+    def mark_torn() -> None:
+        if recipe.tiles.levels_paired:
+            drop[(drop == 0) & ~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
+
+    for each in known:
+        mark(comparison.with_known(each, drop == 0))
+    mark_torn()
+    if rules.exact:
+        mark(comparison.exact(drop == 0))
+    if rules.same_place != "all":
+        mark(comparison.same_place(drop == 0))
+    if rules.near:
+        mark(comparison.near(drop == 0))
+    mark_torn()
+    return alike
 
 
 def _placeholders(
@@ -154,27 +205,31 @@ def _splits(columns: dict[str, npt.NDArray[Any]], recipe: Recipe) -> npt.NDArray
 
 def _columns(workspace: Workspace, units: int, *, source_ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """Read the decisive columns of every unit as arrays."""
-    parts: dict[str, list[npt.NDArray[Any]]] = {
-        name: []
-        for name in ("level", "x", "y", "group", "acquired", "source", "sha256", "given_split", "unit", "position")
-    }
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
     for unit in range(units):
         table = pq.read_table(workspace.unit(unit, "rows.parquet"), columns=list(_COLUMNS))
-        for name in ("level", "x", "y", "group"):
-            parts[name].append(pc.fill_null(table[name], -1).to_numpy().astype(np.int64))
-        given = pc.index_in(table["split"], value_set=pa.array(SPLITS))
-        parts["given_split"].append(pc.fill_null(given, -1).to_numpy().astype(np.int64))
-        # Undated rows come before dated ones.
-        acquired = pc.fill_null(table["acquired_at"].cast("int64"), np.iinfo(np.int64).min)
-        parts["acquired"].append(acquired.to_numpy())
-        parts["source"].append(
-            np.searchsorted(source_ids, table["source_id"].to_numpy(zero_copy_only=False).astype(str))
-        )
         digests = b"".join(bytes.fromhex(text[: 2 * _DIGEST_BYTES]) for text in table["sha256"].to_pylist())
-        parts["sha256"].append(np.frombuffer(digests, dtype=f"S{_DIGEST_BYTES}"))
-        parts["unit"].append(np.full(table.num_rows, unit, dtype=np.int64))
-        parts["position"].append(np.arange(table.num_rows, dtype=np.int64))
-    return {name: np.concatenate(found) if found else np.empty(0, dtype=np.int64) for name, found in parts.items()}
+        given = pc.index_in(table["split"], value_set=pa.array(SPLITS))
+        hashes = Hashes.parsed(*(table[name].to_pylist() for name in ("phash", "phash256")))
+        found = {
+            **{
+                name: pc.fill_null(table[name], -1).to_numpy().astype(np.int64) for name in ("level", "x", "y", "group")
+            },
+            "given_split": pc.fill_null(given, -1).to_numpy().astype(np.int64),
+            # Undated rows come before dated ones.
+            "acquired": pc.fill_null(table["acquired_at"].cast("int64"), np.iinfo(np.int64).min).to_numpy(),
+            "source": np.searchsorted(source_ids, table["source_id"].to_numpy(zero_copy_only=False).astype(str)),
+            "sha256": np.frombuffer(digests, dtype=f"S{_DIGEST_BYTES}"),
+            "phash": hashes.coarse,
+            "phash256": hashes.fine,
+            "entropy": table["entropy"].to_numpy(),
+            "quality": pc.fill_null(table["img_quality_score"], -1.0).to_numpy(),
+            "unit": np.full(table.num_rows, unit, dtype=np.int64),
+            "position": np.arange(table.num_rows, dtype=np.int64),
+        }
+        for name, values in found.items():
+            parts.setdefault(name, []).append(values)
+    return {name: np.concatenate(found) for name, found in parts.items()}
 
 
 def _paired(

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
 
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
 from git10m.building.inputs import Inputs, Item, versions
+from git10m.building.pictures import decoded
 from git10m.building.rows import ShardPlan
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.errors import BuildError
@@ -77,17 +77,25 @@ def write_rejected(workspace: Workspace, inputs: Inputs, decisions: Decisions, *
         dropped = np.flatnonzero(decisions.drop)
         dropped = dropped[np.argsort(decisions.unit[dropped], kind="stable")]
         starts = np.searchsorted(decisions.unit[dropped], np.arange(units + 1))
+        names = _staying(workspace, decisions)
         for unit in range(units):
             first_pass = pq.read_table(workspace.unit(unit, "rejected.parquet")).cast(schema)
             later = dropped[starts[unit] : starts[unit + 1]]
-            barrier = records.table(_barrier_rejections(workspace, inputs, decisions, unit, later), record=Rejection)
+            found = _barrier_rejections(workspace, inputs, decisions, unit, later, names=names)
+            barrier = records.table(found, record=Rejection)
             both = pa.concat_tables([first_pass, barrier])
             keys = [(name, "ascending") for name in ("level", "Google_location", "acquired_at", "item")]
             writer.write(both.take(pc.sort_indices(both, sort_keys=keys)))
 
 
 def _barrier_rejections(
-    workspace: Workspace, inputs: Inputs, decisions: Decisions, unit: int, rows: npt.NDArray[np.int64]
+    workspace: Workspace,
+    inputs: Inputs,
+    decisions: Decisions,
+    unit: int,
+    rows: npt.NDArray[np.int64],
+    *,
+    names: Mapping[int, str],
 ) -> Iterator[Rejection]:
     if not len(rows):
         return
@@ -100,7 +108,8 @@ def _barrier_rejections(
         level, x, y = (int(values[row]) for values in (decisions.level, decisions.x, decisions.y))
         tile = Tile(level, x, y) if x >= 0 else None
         listed = inputs.imagery.entries(found["group"]) is not None
-        pixels = _decoded(found["image"]["bytes"])
+        alike = decisions.alike.get(row)
+        pixels = decoded(found["image"]["bytes"])
         yield rejection(
             Request(tile, found["group"]),
             verdict="dropped",
@@ -112,24 +121,35 @@ def _barrier_rejections(
             valid_fraction=found["valid_fraction"],
             thumbnail={"bytes": thumbnail(pixels), "path": f"{Path(found['img_name']).stem}.jpg"},
             item=found["img_name"] if listed else None,
+            duplicate_of=None if alike is None else alike.known or names[alike.of],
         )
 
 
 def _why(decisions: Decisions, row: int) -> str:
-    original = int(decisions.copy_of[row])
-    if DROP_REASONS[int(decisions.drop[row])] == "placeholder":
+    reason, alike = DROP_REASONS[int(decisions.drop[row])], decisions.alike.get(row)
+    if reason == "placeholder":
         return "the same bytes come at distant places: they stand for missing imagery"
-    if original < 0:
+    if alike is None:
         return "its parent or one of its children is missing"
-    level, x, y = (int(values[original]) for values in (decisions.level, decisions.x, decisions.y))
-    return f"the same bytes as tile {level}_{x}_{y}" if x >= 0 else "the same bytes as an earlier image"
+    if alike.known is not None:
+        what = alike.known
+    else:
+        level, x, y = (int(values[alike.of]) for values in (decisions.level, decisions.x, decisions.y))
+        what = f"tile {level}_{x}_{y}" if x >= 0 else "another image"
+    if alike.likeness is not None:
+        return f"likeness {alike.likeness:.2f} to {what}"
+    return "a better picture of this place stays" if reason == "same_place" else f"the same bytes as {what}"
 
 
-def _decoded(encoded: bytes) -> npt.NDArray[np.uint8]:
-    import io  # noqa: PLC0415
-
-    with Image.open(io.BytesIO(encoded)) as image:
-        return np.asarray(image.convert("RGB"))
+def _staying(workspace: Workspace, decisions: Decisions) -> dict[int, str]:
+    """Return the names of the images that others went for, by row."""
+    rows = np.unique([alike.of for alike in decisions.alike.values() if alike.of >= 0]).astype(np.int64)
+    names: dict[int, str] = {}
+    for unit in np.unique(decisions.unit[rows]).tolist():
+        there = pq.read_table(workspace.unit(unit, "rows.parquet"), columns=["img_name"])["img_name"]
+        for row in rows[decisions.unit[rows] == unit].tolist():
+            names[row] = there[int(decisions.position[row])].as_py()
+    return names
 
 
 def _manifest(

@@ -19,6 +19,7 @@ import shapely
 from pyproj.exceptions import ProjError
 
 import git10m
+from git10m.building.known import KnownSet, open_known
 from git10m.building.workspace import Workspace
 from git10m.captions.facts import FactFinder
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
@@ -79,6 +80,7 @@ class Inputs:
         items: Every scene that was found, readable or not.
         imagery: All that can be read, in groups.
         modalities: Further images of every tile.
+        known: Sets that no row may be like.
         area: Area of interest in degrees, or None.
         identity: What the fingerprint is made of, as JSON.
     """
@@ -87,6 +89,7 @@ class Inputs:
     items: tuple[Item, ...]
     imagery: Collection
     modalities: tuple[ModalityReader, ...]
+    known: tuple[KnownSet, ...]
     area: Any
     identity: Mapping[str, Any]
 
@@ -139,8 +142,9 @@ def gather(recipe: Recipe, *, root: Path, workspace: Workspace, limit: int | Non
     imagery = Collection((*([mosaic] if mosaic.groups else []), *others))
     paired = [finder.modality(modality, imagery) for modality in located.modality]
     items += tuple(item for _, found in paired for item in found)
-    identity = _identity(located, items, imagery, area, limit)
-    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), area, identity)
+    known = tuple(open_known(other, store=workspace.known) for other in located.curation.against)
+    identity = _identity(located, items, imagery, area, limit) | {"against": {each.name: each.digest for each in known}}
+    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, area, identity)
 
 
 def _mosaic(recipe: Recipe, items: Sequence[Item]) -> Mosaic:

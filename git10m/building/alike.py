@@ -1,0 +1,159 @@
+"""Which rows go because they are like others: of this build, or of sets that it must stay apart from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from git10m.building.known import KnownSet
+from git10m.building.pictures import Pictures
+from git10m.building.workspace import Workspace
+from git10m.curation.duplicates import later_copies
+from git10m.curation.near_duplicates import Hashes, copies, known_copies, likeness
+from git10m.grid import IntArray
+from git10m.recipe import Duplicates
+
+__all__ = ["Alike", "Comparison"]
+
+_LEAST_ENTROPY = 2.5
+"""Bits; calm sea and clouds have less, and hashes of noise: below it images are compared by their bytes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Why a row goes.
+
+    Attributes:
+        reason: As in `barrier.DROP_REASONS`.
+        of: The row that stays; −1 for an image of a known set.
+        likeness: Of their pixels; None where their bytes are equal, or nothing was compared.
+        known: Set and file of the known image.
+    """
+
+    reason: str
+    of: int = -1
+    likeness: float | None = None
+    known: str | None = None
+
+
+class Comparison:
+    """Compares rows, of which arrays are given in final order; asks for pixels only where hashes are near."""
+
+    def __init__(self, workspace: Workspace, columns: Mapping[str, npt.NDArray[Any]], rules: Duplicates) -> None:
+        self._workspace, self._columns, self._rules = workspace, columns, rules
+        self._pictures = Pictures()
+        # The best first, and of equals the one that comes first.
+        self._rank = np.lexsort((np.arange(len(columns["x"])), -columns["quality"]))
+
+    def with_known(self, known: KnownSet, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
+        """Find the rows that are like an image of a known set; exact copies whatever they show."""
+        reason = "evaluation_set" if known.evaluation else "other_dataset"
+        listed = known.columns()
+        digests = self._columns["sha256"]
+        theirs = np.array([bytes.fromhex(text)[: digests.dtype.itemsize] for text in listed["sha256"]], digests.dtype)
+        numbers = {digest: number for number, digest in enumerate(theirs.tolist())}
+        found = {
+            row: Alike(reason, known=f"{known.name}: {_name(listed, numbers[digests[row]])}")
+            for row in np.flatnonzero(staying & np.isin(digests, theirs)).tolist()
+        }
+        if not self._rules.near:
+            return found
+        left = staying.copy()
+        left[list(found)] = False
+        rows = self._telling(left)
+        others = np.flatnonzero(listed["entropy"] >= _LEAST_ENTROPY)
+
+        def alike(other: int, image: int) -> float:
+            number = int(others[other])
+            picture = self._pictures.detail(known.folder / listed["file"][number], int(listed["row"][number]))
+            return likeness(picture, self._detail(int(rows[image])), turned=self._rules.turned)
+
+        for image, (other, how) in known_copies(
+            self._hashes(rows),
+            listed["hashes"][others],
+            alike,
+            least=self._rules.least_likeness,
+            turned=self._rules.turned,
+        ).items():
+            name = f"{known.name}: {_name(listed, int(others[other]))}"
+            found[int(rows[image])] = Alike(reason, likeness=how, known=name)
+        return found
+
+    def exact(self, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
+        """Find the rows whose bytes are those of a better one."""
+        rows = self._rank[staying[self._rank]]
+        first = later_copies(self._columns["sha256"][rows])
+        return {
+            int(rows[i]): Alike("exact_duplicate", of=int(rows[first[i]])) for i in np.flatnonzero(first >= 0).tolist()
+        }
+
+    def same_place(self, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
+        """Find the rows of a place that has a better one, on another date or layer: all, or those that are like it."""
+        found: dict[int, Alike] = {}
+        for rows in self._places(staying):
+            kept = rows[:1]
+            for row in rows[1:]:
+                how = None
+                if self._rules.same_place == "changed":
+                    how, of = max((self._likeness(other, row), -other) for other in kept)
+                    if how < self._rules.least_likeness:
+                        kept.append(row)
+                        continue
+                    found[row] = Alike("same_place", of=-of, likeness=how)
+                else:
+                    found[row] = Alike("same_place", of=kept[0])
+        return found
+
+    def near(self, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
+        """Find the rows that are like a better one at another place; those at one place are `same_place`'s."""
+        rows = self._telling(staying)
+
+        def alike(one: int, other: int) -> float:
+            a, b = int(rows[one]), int(rows[other])
+            return 0.0 if self._at_one_place(a, b) else self._likeness(a, b)
+
+        gone = copies(self._hashes(rows), alike, least=self._rules.least_likeness, turned=self._rules.turned)
+        return {
+            int(rows[image]): Alike("near_duplicate", of=int(rows[of]), likeness=how)
+            for image, (of, how) in gone.items()
+        }
+
+    def _telling(self, staying: npt.NDArray[np.bool_]) -> IntArray:
+        """Return the rows with enough in them to be told apart by their hashes, best first."""
+        chosen = staying & (self._columns["entropy"] >= _LEAST_ENTROPY)
+        return self._rank[chosen[self._rank]]
+
+    def _hashes(self, rows: IntArray) -> Hashes:
+        return Hashes(self._columns["phash"], self._columns["phash256"])[rows]
+
+    def _places(self, staying: npt.NDArray[np.bool_]) -> list[list[int]]:
+        """Return the rows of every place that has several, best first."""
+        level, x, y = (self._columns[name] for name in ("level", "x", "y"))
+        rows = self._rank[(staying & (x >= 0))[self._rank]]
+        order = np.lexsort((np.arange(len(rows)), y[rows], x[rows], level[rows]))
+        sorted_rows = rows[order]
+        changes = np.flatnonzero(
+            (np.diff(level[sorted_rows]) != 0) | (np.diff(x[sorted_rows]) != 0) | (np.diff(y[sorted_rows]) != 0)
+        )
+        return [group.tolist() for group in np.split(sorted_rows, changes + 1) if len(group) > 1]
+
+    def _at_one_place(self, one: int, other: int) -> bool:
+        return self._columns["x"][one] >= 0 and all(
+            self._columns[name][one] == self._columns[name][other] for name in ("level", "x", "y")
+        )
+
+    def _likeness(self, one: int, other: int) -> float:
+        return likeness(self._detail(one), self._detail(other), turned=self._rules.turned)
+
+    def _detail(self, row: int) -> Any:
+        file = self._workspace.unit(int(self._columns["unit"][row]), "rows.parquet")
+        return self._pictures.detail(file, int(self._columns["position"][row]))
+
+
+def _name(listed: Mapping[str, Sequence[Any]], number: int) -> str:
+    row = int(listed["row"][number])
+    return listed["file"][number] if row < 0 else f"{listed['file'][number]}, row {row}"

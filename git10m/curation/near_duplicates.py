@@ -1,0 +1,261 @@
+"""Near-duplicates: images that show the same pixels, re-encoded, resized, shifted by a little or with other tones.
+
+Three sieves, each cheaper by far than the next and none of them trusted alone:
+
+    64-bit hashes    a join by bands: every pair that differs in 7 bits or less, and most that differ in 12
+    256-bit hashes   of those, pairs that differ in 56 bits or less
+    pixels           of those, pairs whose detail, aligned, correlates by ``least`` or more
+
+Of several alike the first in the caller's order stays (best quality first), and a later one goes only if it is like one
+that stays: chains of small differences do not swallow a whole region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from git10m.curation.quality import luma
+from git10m.grid import IntArray
+
+__all__ = ["TURNS", "Hashes", "Likeness", "candidates", "copies", "detail", "known_copies", "likeness"]
+
+Detail = npt.NDArray[np.float32]
+Likeness = Callable[[int, int], float]
+"""How alike two images are, −1–1, by their positions."""
+
+TURNS = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
+"""The eight ways to lay a square: quarter turns to the left, then perhaps mirrored left to right."""
+
+_BANDS = 4
+_MOST_COARSE, _MOST_FINE = 12, 56
+"""Most bits in which copies differ: 12 and 42 at most were seen on copies of real tiles shifted by 2 px of 256, as JPEG
+of quality 40, halved, with a gamma of 0.7–1.4 and gains of 0.8–1.2, and all of these at once."""
+_CHUNK = 2**21
+_MOST_TRIED = 32
+"""Images that one image is compared with by its pixels; those that are like many others are like the first of them."""
+
+_SIDE, _SHIFT, _MARGIN = 256, 3, 4
+_SMOOTH_PX, _TREND_PX = 1.5, 16
+_LEAST_DETAIL = 1.0
+"""Deviation in grey levels; below it a picture is noise and JPEG blocks, which tell nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """Perceptual hashes of images; 40 bytes an image.
+
+    Attributes:
+        coarse: uint64 (N,), of 64 bits.
+        fine: uint64 (N, 4), of 256 bits.
+    """
+
+    coarse: npt.NDArray[np.uint64]
+    fine: npt.NDArray[np.uint64]
+
+    @classmethod
+    def parsed(cls, coarse: Sequence[str], fine: Sequence[str]) -> Hashes:
+        """Return the hashes that stand in the columns ``phash`` and ``phash256``."""
+        return cls(
+            np.frombuffer(bytes.fromhex("".join(coarse)), dtype=">u8").astype(np.uint64),
+            np.frombuffer(bytes.fromhex("".join(fine)), dtype=">u8").astype(np.uint64).reshape(-1, 4),
+        )
+
+    def __len__(self) -> int:
+        return len(self.coarse)
+
+    def __getitem__(self, rows: IntArray) -> Hashes:
+        return Hashes(self.coarse[rows], self.fine[rows])
+
+    def turned(self, quarters: int, mirrored: bool) -> Hashes:
+        """Return, nearly, the hashes of the images laid another way.
+
+        Mirroring changes the sign of every second frequency, transposing exchanges the axes; a bit is wrong only
+        where a frequency lies between the median and its negative.
+        """
+        return Hashes(
+            _turned_bits(self.coarse[:, None], quarters, mirrored)[:, 0], _turned_bits(self.fine, quarters, mirrored)
+        )
+
+
+def candidates(one: Hashes, other: Hashes | None = None) -> tuple[IntArray, IntArray]:
+    """Return the pairs of images whose hashes are near, each pair once, in rising order.
+
+    Args:
+        one: Hashes.
+        other: Further hashes, to be compared with ``one``; None: ``one`` with itself, and of each pair the first
+            comes earlier.
+
+    Returns:
+        Positions in ``one``, and in ``other``.
+    """
+    found = [np.empty(0, dtype=np.int64)]
+    for band in range(_BANDS):
+        found += [(left << 32) | right for left, right in _banded(one, other, band)]
+        found = [np.unique(np.concatenate(found))]
+    return found[0] >> 32, found[0] & 0xFFFFFFFF
+
+
+def copies(hashes: Hashes, alike: Likeness, *, least: float, turned: bool = False) -> dict[int, tuple[int, float]]:
+    """Find the images that are like an earlier one that stays.
+
+    Args:
+        hashes: Of all images, in the order in which the first of several is to stay.
+        alike: Compares two images by their pixels; asked only where hashes are near.
+        least: Least likeness of copies.
+        turned: Images laid another way count as alike; ``alike`` must see to it too.
+
+    Returns:
+        For each image that goes, the one that stays and their likeness.
+    """
+    # Equal hashes are one: a thousand like pictures are a thousand comparisons, not a million.
+    rows = np.ascontiguousarray(np.concatenate([hashes.coarse[:, None], hashes.fine], axis=1))
+    _, first, group = np.unique(rows.view("V40").ravel(), return_index=True, return_inverse=True)
+    distinct = hashes[first]
+    left, right = candidates(distinct)
+    if turned:
+        further = [candidates(distinct, distinct.turned(*turn)) for turn in TURNS[1:]]
+        left, right = (np.concatenate([start, *(pair[i] for pair in further)]) for i, start in ((0, left), (1, right)))
+    near: dict[int, set[int]] = {}
+    for a, b in zip(left.tolist(), right.tolist(), strict=True):
+        near.setdefault(a, {a}).add(b)
+        near.setdefault(b, {b}).add(a)
+    several = (np.bincount(group) > 1)[group]
+    several[np.isin(group, np.fromiter(near, dtype=np.int64, count=len(near)))] = True
+    staying: dict[int, list[int]] = {}
+    gone: dict[int, tuple[int, float]] = {}
+    for image in np.flatnonzero(several).tolist():
+        own = int(group[image])
+        tried = sorted(other for each in near.get(own, {own}) for other in staying.get(each, ()))[:_MOST_TRIED]
+        found = next(((other, how) for other in tried if (how := alike(other, image)) >= least), None)
+        if found is not None:
+            gone[image] = found
+        else:
+            staying.setdefault(own, []).append(image)
+    return gone
+
+
+def known_copies(
+    hashes: Hashes, known: Hashes, alike: Likeness, *, least: float, turned: bool = False
+) -> dict[int, tuple[int, float]]:
+    """Find the images that are like one of a known set; ``alike(known, image)``; else as `copies`."""
+    found: dict[int, tuple[int, float]] = {}
+    for quarters, mirrored in TURNS if turned else TURNS[:1]:
+        for image, other in zip(*candidates(hashes, known.turned(quarters, mirrored)), strict=True):
+            if int(image) not in found and (how := alike(int(other), int(image))) >= least:
+                found[int(image)] = int(other), how
+    return found
+
+
+def detail(pixels: npt.NDArray[np.uint8]) -> Detail | None:
+    """Return what `likeness` compares: luma at 256×256 px, without the finest noise and without slow trends.
+
+    Haze, the fall of light and the shine of water are alike on many pictures; what lies between 3 and 30 px is not.
+
+    Args:
+        pixels: uint8 (H, W, 3), RGB, of any size.
+
+    Returns:
+        float32 (256, 256); None for a picture without any feature.
+    """
+    grey = Image.fromarray(luma(pixels))
+    if grey.size != (_SIDE, _SIDE):
+        way = Image.Resampling.BOX if min(grey.size) >= 2 * _SIDE else Image.Resampling.BICUBIC
+        grey = grey.resize((_SIDE, _SIDE), way)
+    smooth = np.asarray(grey.filter(ImageFilter.GaussianBlur(_SMOOTH_PX)), dtype=np.float32)
+    found = smooth - np.asarray(grey.filter(ImageFilter.BoxBlur(_TREND_PX)), dtype=np.float32)
+    return found if float(found.std()) >= _LEAST_DETAIL else None
+
+
+def likeness(one: Detail | None, other: Detail | None, *, turned: bool = False) -> float:
+    """Return the largest correlation of two details, −1–1, over shifts of up to 3 px and, if asked, eight ways to lay.
+
+    A picture without any feature is like none: 0.
+    """
+    if one is None or other is None:
+        return 0.0
+    core = one[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    core = (core - core.mean()) / core.std()
+    ways = (laid(other, *turn) for turn in (TURNS if turned else TURNS[:1]))
+    return max(_correlation(core, way) for way in ways)
+
+
+def laid(picture: npt.NDArray[np.generic], quarters: int, mirrored: bool) -> npt.NDArray[np.generic]:
+    """Return a square picture laid another way; see `TURNS`."""
+    turned = np.rot90(picture, quarters)
+    return turned[:, ::-1] if mirrored else turned
+
+
+def _correlation(core: Detail, other: npt.NDArray[np.generic]) -> float:
+    height, width = core.shape
+    best = -1.0
+    for down in range(_MARGIN - _SHIFT, _MARGIN + _SHIFT + 1):
+        for right in range(_MARGIN - _SHIFT, _MARGIN + _SHIFT + 1):
+            window = np.ascontiguousarray(other[down : down + height, right : right + width])
+            # The core has mean 0, so that the window's own mean falls out of the product.
+            best = max(best, float(np.vdot(core, window)) / (core.size * float(window.std()) + 1e-9))
+    return best
+
+
+def _banded(one: Hashes, other: Hashes | None, band: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield pairs that agree in 15 of a band's 16 bits, where all bits agree well enough.
+
+    Sixteen bits a band, four bands: hashes that differ in seven bits differ in at most one of some band's.
+    """
+    lefts, left_keys = _by_band(one.coarse, band)
+    rights, right_keys = (lefts, left_keys) if other is None else _by_band(other.coarse, band)
+    further = one if other is None else other
+    starts = np.searchsorted(right_keys, np.arange(2**16 + 1))
+    for flip in (0, *(1 << bit for bit in range(16))):
+        wanted = left_keys ^ flip
+        begin, end = starts[wanted], starts[wanted + 1]
+        if other is None:
+            # Each pair from one side only.
+            begin, end = (
+                (np.arange(1, len(lefts) + 1), end) if flip == 0 else (begin, np.where(left_keys & flip, begin, end))
+            )
+        ends = np.cumsum(end - begin)
+        at = 0
+        while at < len(lefts):
+            stop = max(at + 1, int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _CHUNK, side="right")))
+            count = (end - begin)[at:stop]
+            left = np.repeat(np.arange(at, stop), count)
+            right = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin[at:stop], count)
+            yield _near(one, further, lefts[left], rights[right], ordered=other is None)
+            at = stop
+
+
+def _near(one: Hashes, other: Hashes, left: IntArray, right: IntArray, *, ordered: bool) -> tuple[IntArray, IntArray]:
+    """Return those of some pairs whose hashes are near."""
+    close = np.bitwise_count(one.coarse[left] ^ other.coarse[right]) <= _MOST_COARSE
+    left, right = left[close], right[close]
+    close = np.bitwise_count(one.fine[left] ^ other.fine[right]).sum(axis=1) <= _MOST_FINE
+    left, right = left[close], right[close]
+    return (np.minimum(left, right), np.maximum(left, right)) if ordered else (left, right)
+
+
+def _by_band(hashes: npt.NDArray[np.uint64], band: int) -> tuple[IntArray, IntArray]:
+    """Return positions in the order of a band's bits, and those bits; every fourth bit, for the first vary least."""
+    keys = np.zeros(len(hashes), dtype=np.int64)
+    for bit in range(band, 64, _BANDS):
+        keys = (keys << 1) | ((hashes >> np.uint64(bit)) & np.uint64(1)).astype(np.int64)
+    order = np.argsort(keys, kind="stable")
+    return order, keys[order]
+
+
+def _turned_bits(words: npt.NDArray[np.uint64], quarters: int, mirrored: bool) -> npt.NDArray[np.uint64]:
+    """Return the bits of square tables of frequencies, (N, words), as they are for turned pictures."""
+    bits = np.unpackbits(words.astype(">u8").view(np.uint8), axis=1)
+    side = int(np.sqrt(bits.shape[1]))
+    table = bits.reshape(-1, side, side)
+    odd = (np.arange(side) % 2).astype(np.uint8)
+    for _ in range(quarters):  # a quarter turn to the left: axes exchanged, then top to bottom
+        table = table.transpose(0, 2, 1) ^ odd[:, None]
+    if mirrored:
+        table = table ^ odd[None, :]
+    packed = np.packbits(np.ascontiguousarray(table).reshape(len(bits), -1), axis=1)
+    return packed.view(">u8").astype(np.uint64)
