@@ -83,7 +83,7 @@ def test_of_alike_images_the_best_stays_wherever_it_stands(tmp_path: Path, capfd
         "a_soft": blurred(parcels(1), 2.0),
         "b_other": parcels(2),
         "c_sharp": blurred(parcels(1), 0.6),  # without its grain
-        "d_copy": as_jpeg(shifted(parcels(1), 2, -1), 10),
+        "d_copy": as_jpeg(shifted(blurred(parcels(1), 1.5), 2, -1), 40),
         "e_turned": np.ascontiguousarray(np.rot90(parcels(2))),
     }
     kept, dropped = outcome(capfd, recipe_of(tmp_path, pictures), tmp_path / "d")
