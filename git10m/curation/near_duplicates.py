@@ -35,7 +35,7 @@ _BANDS = 4
 _MOST_COARSE, _MOST_FINE = 12, 56
 """Most bits in which copies differ: 12 and 42 at most were seen on copies of real tiles shifted by 2 px of 256, as JPEG
 of quality 40, halved, with a gamma of 0.7–1.4 and gains of 0.8–1.2, and all of these at once."""
-_CHUNK = 2**21
+_ROWS, _CHUNK = 2**16, 2**19
 _MOST_TRIED = 32
 """Images that one image is compared with by its pixels; those that are like many others are like the first of them."""
 
@@ -209,42 +209,59 @@ def _banded(one: Hashes, other: Hashes | None, band: int) -> Iterator[tuple[IntA
     lefts, left_keys = _by_band(one.coarse, band)
     rights, right_keys = (lefts, left_keys) if other is None else _by_band(other.coarse, band)
     further = one if other is None else other
-    starts = np.searchsorted(right_keys, np.arange(2**16 + 1))
-    for flip in (0, *(1 << bit for bit in range(16))):
-        wanted = left_keys ^ flip
-        begin, end = starts[wanted], starts[wanted + 1]
-        if other is None:
-            # Each pair from one side only.
-            begin, end = (
-                (np.arange(1, len(lefts) + 1), end) if flip == 0 else (begin, np.where(left_keys & flip, begin, end))
-            )
-        ends = np.cumsum(end - begin)
-        at = 0
-        while at < len(lefts):
-            stop = max(at + 1, int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _CHUNK, side="right")))
-            count = (end - begin)[at:stop]
-            left = np.repeat(np.arange(at, stop), count)
-            right = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin[at:stop], count)
-            yield _near(one, further, lefts[left], rights[right], ordered=other is None)
-            at = stop
+    starts = np.append(np.searchsorted(right_keys, np.arange(2**16, dtype=np.uint16)), len(right_keys))
+    for at in range(0, len(lefts), _ROWS):
+        keys = left_keys[at : at + _ROWS].astype(np.int64)
+        for flip in (0, *(1 << bit for bit in range(16))):
+            begin, end = starts[keys ^ flip], starts[(keys ^ flip) + 1]
+            if other is None:  # each pair from one side only
+                begin, end = (
+                    (np.arange(at + 1, at + 1 + len(keys)), end)
+                    if flip == 0
+                    else (begin, np.where(keys & flip, begin, end))
+                )
+            for left, right in _spread(begin, end):
+                yield _near(one, further, lefts[at + left], rights[right], ordered=other is None)
 
 
-def _near(one: Hashes, other: Hashes, left: IntArray, right: IntArray, *, ordered: bool) -> tuple[IntArray, IntArray]:
+def _spread(begin: IntArray, end: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield (row, position) for all positions from begin to end of each row, half a million at a time."""
+    ends = np.cumsum(end - begin)
+    at = 0
+    while at < len(begin):
+        stop = max(at + 1, int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _CHUNK, side="right")))
+        count = (end - begin)[at:stop]
+        row = np.repeat(np.arange(at, stop), count)
+        first = np.repeat(begin[at:stop] - (np.cumsum(count) - count), count)
+        yield row, np.arange(len(row)) + first
+        at = stop
+
+
+def _near(
+    one: Hashes, other: Hashes, left: npt.NDArray[np.int32], right: npt.NDArray[np.int32], *, ordered: bool
+) -> tuple[IntArray, IntArray]:
     """Return those of some pairs whose hashes are near."""
     close = np.bitwise_count(one.coarse[left] ^ other.coarse[right]) <= _MOST_COARSE
     left, right = left[close], right[close]
     close = np.bitwise_count(one.fine[left] ^ other.fine[right]).sum(axis=1) <= _MOST_FINE
-    left, right = left[close], right[close]
-    return (np.minimum(left, right), np.maximum(left, right)) if ordered else (left, right)
+    lefts, rights = left[close].astype(np.int64), right[close].astype(np.int64)
+    return (np.minimum(lefts, rights), np.maximum(lefts, rights)) if ordered else (lefts, rights)
 
 
-def _by_band(hashes: npt.NDArray[np.uint64], band: int) -> tuple[IntArray, IntArray]:
-    """Return positions in the order of a band's bits, and those bits; every fourth bit, for the first vary least."""
-    keys = np.zeros(len(hashes), dtype=np.int64)
-    for bit in range(band, 64, _BANDS):
-        keys = (keys << 1) | ((hashes >> np.uint64(bit)) & np.uint64(1)).astype(np.int64)
-    order = np.argsort(keys, kind="stable")
-    return order, keys[order]
+def _by_band(hashes: npt.NDArray[np.uint64], band: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
+    """Return positions in the order of a band's bits, and those bits; every fourth bit, for the first vary least.
+
+    Built a part at a time and sorted in place: what is held beside the hashes are 14 bytes an image.
+    """
+    packed = np.arange(len(hashes), dtype=np.uint64)
+    for at in range(0, len(hashes), _ROWS):
+        part = slice(at, at + _ROWS)
+        for place, bit in enumerate(range(band, 64, _BANDS)):
+            packed[part] |= ((hashes[part] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(32 + place)
+    packed.sort()
+    halves = packed.view(np.uint32).reshape(-1, 2)
+    low = 0 if np.little_endian else 1
+    return halves[:, low].astype(np.int32), halves[:, 1 - low].astype(np.uint16)
 
 
 def _turned_bits(words: npt.NDArray[np.uint64], quarters: int, mirrored: bool) -> npt.NDArray[np.uint64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -240,3 +241,18 @@ def test_no_hashes_no_pairs():
     none = Hashes(np.empty(0, dtype=np.uint64), np.empty((0, 4), dtype=np.uint64))
     assert copies(none, lambda i, j: 1.0, least=LEAST) == {}
     assert known_copies(none, hashes_of([parcels(1)]), lambda i, j: 1.0, least=LEAST) == {}
+
+
+def test_the_search_holds_less_than_64_bytes_an_image():
+    """Forty of them are the hashes; what the search adds is the slope between two sizes."""
+    peaks = []
+    for images in (200_000, 400_000):
+        draws = np.random.default_rng(0)
+        hashes = Hashes(
+            draws.integers(0, 2**63, images, dtype=np.uint64), draws.integers(0, 2**63, (images, 4), dtype=np.uint64)
+        )
+        tracemalloc.start()
+        candidates(hashes)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert 40 + (peaks[1] - peaks[0]) / 200_000 <= 64
