@@ -243,8 +243,10 @@ def test_no_hashes_no_pairs():
     assert known_copies(none, hashes_of([parcels(1)]), lambda i, j: 1.0, least=LEAST) == {}
 
 
-def test_the_search_holds_less_than_64_bytes_an_image():
-    """Forty of them are the hashes; what the search adds is the slope between two sizes."""
+def test_the_search_holds_less_than_64_bytes_an_image(monkeypatch: pytest.MonkeyPatch):
+    """Forty of them are the hashes; what the search adds is the slope between two sizes, its buffers kept small."""
+    monkeypatch.setattr("git10m.curation.near_duplicates._ROWS", 2**13)
+    monkeypatch.setattr("git10m.curation.near_duplicates._CHUNK", 2**14)
     peaks = []
     for images in (200_000, 400_000):
         draws = np.random.default_rng(0)
