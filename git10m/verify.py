@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from git10m import records
+from git10m.curation.near_duplicates import LEAST_ENTROPY, Detail, Hashes, known_copies, likeness
+from git10m.curation.pictures import Pictures
 from git10m.curation.splits import SPLITS
 from git10m.engine import Engine, map_shards
 from git10m.grid import Tile, nominal_resolution_m
@@ -72,6 +75,7 @@ def verify(folder: Path, *, engine: Engine | None = None) -> list[Finding]:
     findings += [finding for number in sorted(per_shard) for finding in per_shard[number]]
     findings += _guarded("index.parquet", lambda: _check_index(folder, shards))
     findings += _guarded("index.parquet", lambda: _check_whole(folder, manifest))
+    findings += _guarded("index.parquet", lambda: _check_leakage(folder, manifest, shards))
     findings += _guarded("rejected.parquet", lambda: _check_accounting(folder, manifest))
     return findings
 
@@ -291,6 +295,31 @@ def _check_whole(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]
     shared, times = np.unique(pairs[0], return_counts=True)
     for cell in shared[times > 1][:_MOST_PER_FILE].tolist():
         yield Finding("data", f"cell {coarsest}_{cell >> 32}_{cell & 0xFFFFFFFF} lies in more than one split")
+
+
+def _check_leakage(folder: Path, manifest: Mapping[str, Any], shards: Sequence[Path]) -> Iterator[Finding]:
+    """Check that no image of validation or test is nearly one that is trained on: hashes first, then the pixels."""
+    index = pq.read_table(folder / "index.parquet", columns=["img_name", "split", "phash", "phash256", "entropy"])
+    telling = index["entropy"].to_numpy() >= LEAST_ENTROPY
+    trained = index["split"].to_numpy(zero_copy_only=False) == "train"
+    hashes = Hashes.parsed(index["phash"].to_pylist(), index["phash256"].to_pylist())
+    ends = np.cumsum([pq.read_metadata(path).num_rows for path in shards])
+    rows, held = np.flatnonzero(telling & trained), np.flatnonzero(telling & ~trained)
+    pictures = Pictures()
+
+    def shown(row: int) -> Detail | None:
+        shard = int(np.searchsorted(ends, row, side="right"))
+        return pictures.detail(shards[shard], row - (int(ends[shard - 1]) if shard else 0))
+
+    def alike(other: int, row: int) -> float:
+        return likeness(shown(int(held[other])), shown(int(rows[row])))
+
+    least = float(manifest["inputs"]["recipe"]["curation"]["duplicates"]["least_likeness"])
+    found = known_copies(hashes[rows], hashes[held], alike, least=least)
+    for row, (other, how) in itertools.islice(found.items(), _MOST_PER_FILE):
+        trained_on, kept_back = (index["img_name"][int(place)] for place in (rows[row], held[other]))
+        split = index["split"][int(held[other])]
+        yield Finding("data", f"{trained_on} is trained on and nearly {kept_back} of {split} (likeness {how:.2f})")
 
 
 def _check_accounting(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:

@@ -10,17 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from git10m.building.known import KnownSet
-from git10m.building.pictures import Pictures
 from git10m.building.workspace import Workspace
 from git10m.curation.duplicates import later_copies
-from git10m.curation.near_duplicates import Hashes, copies, known_copies, likeness
+from git10m.curation.near_duplicates import LEAST_ENTROPY, Hashes, copies, known_copies, likeness
+from git10m.curation.pictures import Pictures
 from git10m.grid import IntArray
 from git10m.recipe import Duplicates
 
 __all__ = ["Alike", "Comparison"]
-
-_LEAST_ENTROPY = 2.5
-"""Bits; calm sea and clouds have less, and hashes of noise: below it images are compared by their bytes alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class Comparison:
         left = staying.copy()
         left[list(found)] = False
         rows = self._telling(left)
-        others = np.flatnonzero(listed["entropy"] >= _LEAST_ENTROPY)
+        others = np.flatnonzero(listed["entropy"] >= LEAST_ENTROPY)
 
         def alike(other: int, image: int) -> float:
             number = int(others[other])
@@ -124,7 +121,7 @@ class Comparison:
 
     def _telling(self, staying: npt.NDArray[np.bool_]) -> IntArray:
         """Return the rows with enough in them to be told apart by their hashes, best first."""
-        chosen = staying & (self._columns["entropy"] >= _LEAST_ENTROPY)
+        chosen = staying & (self._columns["entropy"] >= LEAST_ENTROPY)
         return self._rank[chosen[self._rank]]
 
     def _hashes(self, rows: IntArray) -> Hashes:

@@ -22,7 +22,7 @@ from git10m.building.known import KnownSet
 from git10m.building.workspace import Workspace
 from git10m.curation.duplicates import placeholders
 from git10m.curation.near_duplicates import Hashes
-from git10m.curation.splits import SPLITS, split_codes, unplaced_split
+from git10m.curation.splits import SPLITS, near_held_out, split_codes, stratified_codes, unplaced_split
 from git10m.grid import IntArray, quadkey_number
 from git10m.recipe import Recipe
 
@@ -37,6 +37,8 @@ DROP_REASONS = (
     "near_duplicate",
     "evaluation_set",
     "other_dataset",
+    "held_out_copy",
+    "split_buffer",
 )
 """Why the barrier drops a row; position 0 is a row that is kept."""
 
@@ -126,7 +128,7 @@ def decide(
     columns = {name: values[order] for name, values in columns.items()}
     drop = np.zeros(len(order), dtype=np.int8)
     drop[_placeholders(columns, recipe, source_ids)] = DROP_REASONS.index("placeholder")
-    alike = _drop_alike(workspace, columns, recipe, drop, levels=levels, known=known) if len(order) else {}
+    alike, split = _drop_alike(workspace, columns, recipe, drop, levels=levels, known=known)
     return Decisions(
         unit=columns["unit"].astype(np.int32),
         position=columns["position"].astype(np.int32),
@@ -135,7 +137,7 @@ def decide(
         y=columns["y"],
         drop=drop,
         alike=alike,
-        split=_splits(columns, recipe),
+        split=split,
     )
 
 
@@ -147,11 +149,14 @@ def _drop_alike(
     *,
     levels: Mapping[int, Sequence[int]],
     known: Sequence[KnownSet],
-) -> dict[int, Alike]:
-    """Mark what goes because it is like another, or because its family is torn; return the former.
+) -> tuple[dict[int, Alike], npt.NDArray[np.int8]]:
+    """Mark what goes because it is like another, because its family is torn, or because it lies too near a split.
 
     A tile must not yield to one that goes for want of its family, so families are looked at first, and once more when
     the copies are gone.
+
+    Returns:
+        What is like which, and the split of every row.
     """
     rules = recipe.curation.duplicates
     comparison = Comparison(workspace, columns, rules)
@@ -173,10 +178,55 @@ def _drop_alike(
         mark(comparison.exact(drop == 0))
     if rules.same_place != "all":
         mark(comparison.same_place(drop == 0))
+    divided = recipe.splits.validation + recipe.splits.test > 0
+    near = comparison.near(drop == 0) if rules.near or divided else {}
     if rules.near:
-        mark(comparison.near(drop == 0))
+        mark(near)
     mark_torn()
-    return alike
+    split = _splits(columns, recipe, drop == 0)
+    mark(_part_copies(columns, split, near, drop == 0))
+    if recipe.splits.buffer_m:
+        drop[_in_buffer(columns, split, recipe, drop == 0)] = DROP_REASONS.index("split_buffer")
+        mark_torn()
+    return alike, split
+
+
+def _part_copies(
+    columns: dict[str, npt.NDArray[Any]],
+    split: npt.NDArray[np.int8],
+    near: Mapping[int, Alike],
+    staying: npt.NDArray[np.bool_],
+) -> dict[int, Alike]:
+    """Bring copies that stay into one split: those that no place or set binds move, of others the trained ones go."""
+    groups: dict[int, list[int]] = {}
+    for row, why in near.items():
+        if staying[row] and staying[why.of]:
+            groups.setdefault(why.of, [why.of]).append(row)
+    leaks: dict[int, Alike] = {}
+    for first, rows in groups.items():
+        bound = [row for row in rows if columns["x"][row] >= 0 or columns["given_split"][row] >= 0]
+        held = [row for row in bound if split[row] > 0]
+        for row in rows:
+            if row not in bound:
+                split[row] = split[held[0] if held else bound[0] if bound else first]
+            elif held and split[row] == 0:
+                leaks[row] = Alike(
+                    "held_out_copy", of=held[0], likeness=near[row if row != first else held[0]].likeness
+                )
+    return leaks
+
+
+def _in_buffer(
+    columns: dict[str, npt.NDArray[Any]],
+    split: npt.NDArray[np.int8],
+    recipe: Recipe,
+    staying: npt.NDArray[np.bool_],
+) -> IntArray:
+    """Return the training rows too near to a cell of another split."""
+    rows = np.flatnonzero(staying & (columns["x"] >= 0))
+    level, x, y = (columns[name][rows] for name in ("level", "x", "y"))
+    cell_level = min(recipe.cell_level, int(level.min(initial=recipe.cell_level)))
+    return rows[near_held_out(level, x, y, split[rows], cell_level=cell_level, buffer_m=recipe.splits.buffer_m)]
 
 
 def _placeholders(
@@ -190,14 +240,19 @@ def _placeholders(
     return rows[found]
 
 
-def _splits(columns: dict[str, npt.NDArray[Any]], recipe: Recipe) -> npt.NDArray[np.int8]:
+def _splits(
+    columns: dict[str, npt.NDArray[Any]], recipe: Recipe, staying: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int8]:
     """Return the split of every row: as its set says, by its cell, or where it has no place by its bytes."""
     split = columns["given_split"].astype(np.int8)
-    placed = np.flatnonzero((split < 0) & (columns["x"] >= 0))
+    undecided = (split < 0) & (columns["x"] >= 0)
+    # Which cells are held out depends on other rows only where levels are balanced: then on those that stay.
+    placed = np.flatnonzero(undecided & staying if recipe.splits.stratified else undecided)
     level, x, y = (columns[name][placed] for name in ("level", "x", "y"))
     # The tiles of a list may be coarser than any level that the recipe names.
     cell_level = min(recipe.cell_level, int(level.min(initial=recipe.cell_level)))
-    split[placed] = split_codes(level, x, y, cell_level=cell_level, splits=recipe.splits)
+    divide = stratified_codes if recipe.splits.stratified else split_codes
+    split[placed] = divide(level, x, y, cell_level=cell_level, splits=recipe.splits)
     for row in np.flatnonzero(split < 0).tolist():
         split[row] = SPLITS.index(unplaced_split(bytes(columns["sha256"][row]), recipe.splits))
     return split

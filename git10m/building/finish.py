@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
 from git10m.building.inputs import Inputs, Item, versions
-from git10m.building.pictures import decoded
 from git10m.building.rows import ShardPlan
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.curation.pictures import decoded
 from git10m.errors import BuildError
 from git10m.grid import Tile
 from git10m.metadata import rejection, thumbnail
@@ -129,6 +129,8 @@ def _why(decisions: Decisions, row: int) -> str:
     reason, alike = DROP_REASONS[int(decisions.drop[row])], decisions.alike.get(row)
     if reason == "placeholder":
         return "the same bytes come at distant places: they stand for missing imagery"
+    if reason == "split_buffer":
+        return "too near to a cell of validation or test"
     if alike is None:
         return "its parent or one of its children is missing"
     if alike.known is not None:

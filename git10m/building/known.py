@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from git10m.building.pictures import decoded
 from git10m.curation.duplicates import perceptual_hashes
 from git10m.curation.near_duplicates import Hashes
+from git10m.curation.pictures import decoded
 from git10m.curation.quality import measure
 from git10m.engine import lock
 from git10m.errors import RecipeError, SourceError

@@ -22,7 +22,19 @@ from PIL import Image, ImageFilter
 from git10m.curation.quality import luma
 from git10m.grid import IntArray
 
-__all__ = ["TURNS", "Hashes", "Likeness", "candidates", "copies", "detail", "known_copies", "likeness"]
+__all__ = [
+    "LEAST_ENTROPY",
+    "TURNS",
+    "Detail",
+    "Hashes",
+    "Likeness",
+    "candidates",
+    "copies",
+    "detail",
+    "known_copies",
+    "laid",
+    "likeness",
+]
 
 Detail = npt.NDArray[np.float32]
 Likeness = Callable[[int, int], float]
@@ -30,6 +42,9 @@ Likeness = Callable[[int, int], float]
 
 TURNS = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
 """The eight ways to lay a square: quarter turns to the left, then perhaps mirrored left to right."""
+
+LEAST_ENTROPY = 2.5
+"""Bits; calm sea and clouds have less, and hashes of noise: below it images are compared by their bytes alone."""
 
 _BANDS = 4
 _MOST_COARSE, _MOST_FINE = 12, 56
@@ -274,5 +289,5 @@ def _turned_bits(words: npt.NDArray[np.uint64], quarters: int, mirrored: bool) -
         table = table.transpose(0, 2, 1) ^ odd[:, None]
     if mirrored:
         table = table ^ odd[None, :]
-    packed = np.packbits(np.ascontiguousarray(table).reshape(len(bits), -1), axis=1)
+    packed = np.packbits(np.ascontiguousarray(table).reshape(len(bits), side * side), axis=1)
     return packed.view(">u8").astype(np.uint64)

@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+_CELLS_ABOVE = 3
+"""Levels between cells and the coarsest tiles where a buffer is asked: 8×8 such tiles a cell."""
+
+
 class Synthetic(Table):
     """The project's own computed scenes, written before the build reads its sources.
 
@@ -221,13 +225,19 @@ class Splits(Table):
         validation: Share of cells.
         test: Share of cells.
         seed: Changes which cells.
-        cell_level: Level of the cells, at most the coarsest level of the tiles; None: that level.
+        cell_level: Level of the cells, at most the coarsest level of the tiles; None: that level, or where a buffer is
+            asked three levels coarser, so that the buffer does not eat whole cells.
+        buffer_m: Training tiles closer than this to a cell of validation or test are dropped; metres on the ground.
+        stratified: Choose cells so that every level has its share; false: each cell by its address alone, so that it
+            stays in its split when imagery is added.
     """
 
     validation: Fraction = 0.05
     test: Fraction = 0.05
     seed: int = 0
     cell_level: int | None = Field(default=None, ge=0, le=MAX_LEVEL)
+    buffer_m: float = Field(default=0.0, ge=0, le=100_000)
+    stratified: bool = False
 
     @model_validator(mode="after")
     def _leaves_some(self) -> Self:
@@ -395,4 +405,5 @@ class Recipe(Table):
         """Level of the cells that splits are made of."""
         if self.splits.cell_level is not None:
             return self.splits.cell_level
-        return min(min(source.levels or self.tiles.levels) for source in self.source)
+        coarsest = min(min(source.levels or self.tiles.levels) for source in self.source)
+        return max(0, coarsest - _CELLS_ABOVE) if self.splits.buffer_m else coarsest
