@@ -73,7 +73,7 @@ def stratified_codes(
     for name, share in (("validation", splits.validation), ("test", splits.test)):
         missing = np.full(len(levels), share)
         for cell in np.argsort(draws, kind="stable").tolist():
-            if codes[cell] == 0 and np.abs(missing - counts[cell]).sum() < np.abs(missing).sum():
+            if codes[cell] == 0 and ((missing - counts[cell]) ** 2).sum() < (missing**2).sum():
                 codes[cell] = SPLITS.index(name)
                 missing -= counts[cell]
     return codes[inverse] if len(cells) else np.empty(0, dtype=np.int8)

@@ -212,3 +212,82 @@ def test_sets_that_lead_nowhere_are_told_before_anything_is_built(tmp_path: Path
         assert said.code == code
         assert words in said.err
         assert "Traceback" not in said.err
+
+
+# What splits keep apart
+
+
+def many(count: int) -> dict[str, np.ndarray]:
+    """Pictures, each with a copy."""
+    draws = np.random.default_rng(6)
+    pictures = {f"{i:02d}": parcels(30 + i) for i in range(count)}
+    return pictures | {f"{name}_copy": copy_of(picture, draws) for name, picture in pictures.items()}
+
+
+HALVES = "[splits]\nvalidation = 0.3\ntest = 0.2\n[curation.duplicates]\nnear = false"
+
+
+def test_copies_that_stay_are_in_one_split(tmp_path: Path, capfd: Capture):
+    kept, dropped = outcome(capfd, recipe_of(tmp_path, many(16), more=HALVES), tmp_path / "d")
+    assert len(kept) == 32
+    assert dropped == {}
+    split = {row["img_name"].removeprefix("set_").removesuffix(".jpg"): row["split"] for row in rows_of(tmp_path / "d")}
+    assert all(split[f"{i:02d}"] == split[f"{i:02d}_copy"] for i in range(16))
+    assert len(set(split.values())) > 1
+
+
+def test_verify_finds_what_leaks(tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch):
+    recipe = recipe_of(tmp_path, many(16), more=HALVES)
+    with monkeypatch.context() as careless:
+        careless.setattr("git10m.building.barrier._part_copies", lambda *_: {})
+        assert command(capfd, "build", recipe, "--output", tmp_path / "d").code == 0
+    findings = [str(finding) for finding in verify(tmp_path / "d")]
+    assert findings
+    assert all("is trained on and nearly set_" in finding for finding in findings)
+
+
+def test_what_a_set_holds_out_is_not_trained_on_under_another_name(tmp_path: Path, capfd: Capture):
+    """The set says which images are for testing; of their copies among the trained ones none stays."""
+    recipe = recipe_of(tmp_path, many(6), more=HALVES)
+    table = tmp_path / "captions.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    told = [f"{line},{'train' if '_copy' in line else 'test'}" for line in lines[1:]]
+    table.write_text("\n".join([f"{lines[0]},split", *told]) + "\n", encoding="utf-8")
+    kept, dropped = outcome(capfd, recipe, tmp_path / "d")
+    assert kept == {f"{i:02d}" for i in range(6)}
+    assert dropped == {f"{i:02d}_copy": ("held_out_copy", f"set_{i:02d}.jpg") for i in range(6)}
+
+
+def test_a_buffer_keeps_training_away_from_held_out_cells(tmp_path: Path):
+    write_scene(tmp_path / "imagery/a.tif", size=2400)
+    more = "[splits]\nvalidation = 0.3\ntest = 0.2\nseed = {seed}\ncell_level = 13\nbuffer_m = 700"
+    for seed in range(4):
+        write_recipe(tmp_path / "recipe.toml", more=more.format(seed=seed))
+        folder = tmp_path / f"d{seed}"
+        with small_units():
+            built(tmp_path, folder)
+        assert verify(folder) == []
+        rows = rows_of(folder)
+        held = [row for row in rows if row["split"] != "train"]
+        trained = [row for row in rows if row["split"] == "train"]
+        buffered = [row for row in rejected_of(folder) if row["reason"] == "split_buffer"]
+        assert bool(held) == bool(buffered)
+        for row in trained:
+            scale = np.cos(np.radians(row["lat"])) * 2 * np.pi * 6_378_137
+            for other in held:
+                gaps = [
+                    max(row[axis] / 2 ** row["level"] - (other[axis] + 1) / 2 ** other["level"],
+                        other[axis] / 2 ** other["level"] - (row[axis] + 1) / 2 ** row["level"])
+                    for axis in ("x", "y")
+                ]  # fmt: skip
+                assert max(gaps) * scale > 699
+
+
+def test_cells_are_coarser_where_a_buffer_is_asked(tmp_path: Path):
+    from git10m.recipe import load_recipe
+
+    plain = load_recipe(write_recipe(tmp_path / "a.toml"), variables={"imagery": "x"})
+    buffered = load_recipe(
+        write_recipe(tmp_path / "b.toml", more="[splits]\nbuffer_m = 100"), variables={"imagery": "x"}
+    )
+    assert (plain.cell_level, buffered.cell_level) == (14, 11)
