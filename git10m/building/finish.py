@@ -97,13 +97,7 @@ def _barrier_rejections(
     *,
     names: Mapping[int, str],
 ) -> Iterator[Rejection]:
-    if not len(rows):
-        return
-    table = pq.read_table(
-        workspace.unit(unit, "rows.parquet"), columns=["image", "img_name", "source_id", "valid_fraction", "group"]
-    )
-    for row in rows.tolist():
-        found = {name: table[name][int(decisions.position[row])].as_py() for name in table.column_names}
+    for row, found in _dropped(workspace.unit(unit, "rows.parquet"), decisions, rows):
         group = inputs.imagery.groups[found["group"]]
         level, x, y = (int(values[row]) for values in (decisions.level, decisions.x, decisions.y))
         tile = Tile(level, x, y) if x >= 0 else None
@@ -123,6 +117,22 @@ def _barrier_rejections(
             item=found["img_name"] if listed else None,
             duplicate_of=None if alike is None else alike.known or names[alike.of],
         )
+
+
+def _dropped(path: Path, decisions: Decisions, rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield what a unit's file holds of some rows; a row group at a time, for a unit's images fill a machine."""
+    if not len(rows):
+        return
+    rows = rows[np.argsort(decisions.position[rows])]
+    with pq.ParquetFile(path) as file:
+        ends = np.cumsum([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)])
+        groups = np.searchsorted(ends, decisions.position[rows], side="right")
+        for group in np.unique(groups).tolist():
+            table = file.read_row_group(group, columns=["image", "img_name", "source_id", "valid_fraction", "group"])
+            first = int(ends[group - 1]) if group else 0
+            for row in rows[groups == group].tolist():
+                at = int(decisions.position[row]) - first
+                yield row, {name: table[name][at].as_py() for name in table.column_names}
 
 
 def _why(decisions: Decisions, row: int) -> str:

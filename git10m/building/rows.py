@@ -23,7 +23,7 @@ from git10m.shards import ShardWriter, file_sha256
 
 __all__ = ["RowPass", "ShardPlan"]
 
-_CHUNK_ROWS = 1000
+_CHUNK_ROWS = 500
 
 Bounds = tuple[float, float, float, float]
 

@@ -17,7 +17,7 @@ from git10m.curation.near_duplicates import Detail, detail
 
 __all__ = ["Pictures", "decoded"]
 
-_DETAILS, _ROW_GROUPS = 512, 8
+_DETAILS, _ROW_GROUPS = 128, 4
 """Kept at a time: 256 KiB each, and a few MB each."""
 
 _Value = TypeVar("_Value")
