@@ -46,8 +46,10 @@ _DIGEST_BYTES = 16
 """Of SHA-256; two of 10**7 images agree by chance with a probability of 10**-25."""
 _COLUMNS = (
     *("level", "x", "y", "acquired_at", "source_id", "sha256", "group", "split"),
-    *("phash", "phash256", "entropy", "img_quality_score"),
+    *("phash", "phash256", "entropy", "img_quality_score", "width", "height"),
 )
+_WHOLE_SIDE = 256
+"""Pixels a side of a tile; an image with fewer has less to show."""
 _SERVED_KINDS = frozenset({"xyz", "wmts", "archive"})
 """Kinds whose tiles come ready-made, among them pictures that say that there is none."""
 
@@ -278,13 +280,21 @@ def _columns(workspace: Workspace, units: int, *, source_ids: Sequence[str]) -> 
             "phash": hashes.coarse,
             "phash256": hashes.fine,
             "entropy": table["entropy"].to_numpy(),
-            "quality": pc.fill_null(table["img_quality_score"], -1.0).to_numpy(),
+            "quality": _quality(table),
             "unit": np.full(table.num_rows, unit, dtype=np.int64),
             "position": np.arange(table.num_rows, dtype=np.int64),
         }
         for name, values in found.items():
             parts.setdefault(name, []).append(values)
     return {name: np.concatenate(found) for name, found in parts.items()}
+
+
+def _quality(table: pa.Table) -> npt.NDArray[np.float64]:
+    """Return by what the best of several alike is told: the score, less for small images, which look crisper."""
+    side = np.sqrt(table["width"].to_numpy().astype(np.float64) * table["height"].to_numpy())
+    score: npt.NDArray[np.float64] = pc.fill_null(table["img_quality_score"], -1.0).to_numpy()
+    weighed: npt.NDArray[np.float64] = score * np.minimum(1.0, side / _WHOLE_SIDE)
+    return weighed
 
 
 def _paired(

@@ -108,7 +108,7 @@ def _barrier_rejections(
             Request(tile, found["group"]),
             verdict="dropped",
             reason=DROP_REASONS[int(decisions.drop[row])],
-            detail=_why(decisions, row),
+            detail=_why(decisions, row, names),
             source_id=found["source_id"],
             layer=group.layer,
             acquired_at=group.acquired_at,
@@ -135,7 +135,7 @@ def _dropped(path: Path, decisions: Decisions, rows: npt.NDArray[np.int64]) -> I
                 yield row, {name: table[name][at].as_py() for name in table.column_names}
 
 
-def _why(decisions: Decisions, row: int) -> str:
+def _why(decisions: Decisions, row: int, names: Mapping[int, str]) -> str:
     reason, alike = DROP_REASONS[int(decisions.drop[row])], decisions.alike.get(row)
     if reason == "placeholder":
         return "the same bytes come at distant places: they stand for missing imagery"
@@ -147,7 +147,7 @@ def _why(decisions: Decisions, row: int) -> str:
         what = alike.known
     else:
         level, x, y = (int(values[alike.of]) for values in (decisions.level, decisions.x, decisions.y))
-        what = f"tile {level}_{x}_{y}" if x >= 0 else "another image"
+        what = f"tile {level}_{x}_{y}" if x >= 0 else names[alike.of]
     if alike.likeness is not None:
         return f"likeness {alike.likeness:.2f} to {what}"
     return "a better picture of this place stays" if reason == "same_place" else f"the same bytes as {what}"

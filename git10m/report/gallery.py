@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -61,9 +63,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A planned tile that did not become a row."""
+    """A planned tile that did not become a row; ``twin`` is the picture of the one that it is like."""
 
     picture: str | None
+    twin: str | None
     name: str
     verdict: str
     reason: str
@@ -119,9 +122,11 @@ def chosen_refusals(folder: Path, found: Collected) -> list[Refused]:
     with open_table(folder, "rejected.parquet") as file:
         names = [name for name in file.schema_arrow.names if name not in {"x", "y", "layer"}]
         entries = list(_rows(file, pick(found.reason_strata, at_most=REFUSALS), names))
+    twins = _named(folder, {entry["duplicate_of"] for entry in entries} - {None})
     return [
         Refused(
             picture=_thumbnail(entry["thumbnail"]),
+            twin=twins.get(entry["duplicate_of"]),
             name=entry["Google_location"] or entry["item"] or "",
             verdict=entry["verdict"],
             reason=entry["reason"],
@@ -135,6 +140,24 @@ def chosen_refusals(folder: Path, found: Collected) -> list[Refused]:
 def data_uri(content: bytes, *, kind: str) -> str:
     """Return bytes as an address that needs no file, e.g. ``data:image/webp;base64,…``."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _named(folder: Path, names: set[str]) -> dict[str, str | None]:
+    """Return the pictures of images by their names; those that are in no shard, as of other sets, are left out."""
+    found: dict[str, str | None] = {}
+    if not names:
+        return found
+    where: dict[str, dict[int, str]] = {}
+    with open_table(folder, "index.parquet") as index:
+        for batch in index.iter_batches(columns=["img_name", "file", "row"]):
+            here = pa.Table.from_batches([batch])
+            for entry in here.filter(pc.is_in(here["img_name"], pa.array(sorted(names)))).to_pylist():
+                where.setdefault(entry["file"], {})[entry["row"]] = entry["img_name"]
+    for file, rows in where.items():
+        with open_table(folder, file) as shard:
+            for row, record in zip(sorted(rows), _rows(shard, sorted(rows), ["image"]), strict=True):
+                found[rows[row]] = _thumbnail(record["image"])
+    return found
 
 
 def _rows(file: pq.ParquetFile, rows: Sequence[int], columns: Sequence[str]) -> Iterator[dict[str, Any]]:

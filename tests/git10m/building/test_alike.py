@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from planted import copy_of, shifted
+from planted import copy_of, resized, shifted
+from real_tiles import real_tiles
 from small_imagery import DATES, built, command, small_units, texture, write_recipe, write_scene
 
 from git10m.curation.degradations import as_jpeg, blurred
@@ -89,8 +90,17 @@ def test_of_alike_images_the_best_stays_wherever_it_stands(tmp_path: Path, capfd
     kept, dropped = outcome(capfd, recipe_of(tmp_path, pictures), tmp_path / "d")
     assert kept == {"b_other", "c_sharp", "e_turned"}
     assert dropped == dict.fromkeys(("a_soft", "d_copy"), ("near_duplicate", "set_c_sharp.jpg"))
-    detail = rejected_of(tmp_path / "d")[0]["detail"]
-    assert detail.startswith("likeness 0.9")
+    assert all(row["detail"].endswith("to set_c_sharp.jpg") for row in rejected_of(tmp_path / "d"))
+    assert (tmp_path / "d/report.html").read_text(encoding="utf-8").count("<span>stays</span>") == 2
+
+
+def test_a_small_copy_does_not_win_by_looking_crisp(tmp_path: Path, capfd: Capture, imagery: Path):
+    large = [pixels for _, pixels in real_tiles(imagery, each=1)][:12]
+    pictures = {f"{i:02d}": picture for i, picture in enumerate(large)}
+    pictures |= {f"{name}_half": resized(picture, 0.5) for name, picture in pictures.items()}
+    kept, dropped = outcome(capfd, recipe_of(tmp_path, pictures), tmp_path / "d")
+    assert not any("half" in name for name in kept)
+    assert {f"{i:02d}_half" for i in range(12)} <= dropped.keys()
 
 
 def test_turned_images_are_alike_on_request_and_nothing_is_where_nothing_is_asked(tmp_path: Path, capfd: Capture):
