@@ -134,6 +134,37 @@ def preview(
 
 
 @app.command()
+def judge(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Option("--out", help="Page to write.")] = Path("verdicts.html"),
+    tiles: Annotated[int, typer.Option(min=1, max=5000, help="Tiles to read, spread over the plan.")] = 400,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the build would go; what is fetched is kept there.")
+    ] = None,
+    var: Variables = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try the recipe's verdicts on a sample: what would go, with pictures, before anything goes."""
+    import tempfile
+
+    from git10m.building import prepare
+    from git10m.planning import try_verdicts, write_trial
+
+    _can_be_written("--out", out, ".html")
+    loaded, _ = _load(recipe, var)
+    with tempfile.TemporaryDirectory(prefix="git10m-judge-") as scratch:
+        folder = output.absolute() if output is not None else Path(scratch)
+        inputs, found = prepare(loaded, root=recipe.parent.absolute(), folder=folder)
+        trial = try_verdicts(inputs, found, tiles=tiles)
+    write_trial(trial, out.absolute(), name=loaded.name)
+    said = trial.as_json()
+    reasons = ", ".join(f"{reason} {count}" for reason, count in said["would_drop"].items()) or "nothing"
+    read = f"{said['read']} of {said['planned']} planned tiles read"
+    text = f"{out}: {read}, {said['would_keep']} would stay; {reasons} would go"
+    _show({"page": str(out), **said}, text, as_json)
+
+
+@app.command()
 def status(folder: DatasetFolder, as_json: AsJson = False) -> None:
     """Say how far a build is."""
     from git10m.building import build_status

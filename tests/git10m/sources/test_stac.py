@@ -470,6 +470,12 @@ def test_a_mosaic_names_every_item_that_gave_pixels(tmp_path: Path):
         ("a", pytest.approx(20 / 236)),
     ]
     assert [part.moment.at.month for part in got.contributions if part.moment] == [5, 6]
+    assert [part.scene_cloud for part in got.contributions] == [pytest.approx(0.1), pytest.approx(0.3)]
+
+
+def test_an_item_that_states_no_cloud_has_none(tmp_path: Path):
+    got = sample(scenes(several(tmp_path), tmp_path, bands=RGB, between=("2021-06-30", "2021-07-02")))
+    assert [part.scene_cloud for part in got.contributions] == [None]
 
 
 def test_dates_apart_give_rows_of_their_own(tmp_path: Path):
