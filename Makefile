@@ -17,8 +17,9 @@ demo: $(VENV)/.models
 	@echo "report   demo/dataset/report.html   (open it in a browser)"
 	@echo "image    demo/sample.png   (level 12, painted by demo/model)"
 
+# Two processes, each file of tests in one of them: what a file sets up is made once, and threads would only compete.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
