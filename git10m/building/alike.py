@@ -38,13 +38,15 @@ class Alike:
 
 
 class Comparison:
-    """Compares rows, of which arrays are given in final order; asks for pixels only where hashes are near."""
+    """Compares rows, of which arrays are given in final order; asks for pixels only where hashes are near.
+
+    ``rank`` holds all rows, the best first, and of equals the one that comes first.
+    """
 
     def __init__(self, workspace: Workspace, columns: Mapping[str, npt.NDArray[Any]], rules: Duplicates) -> None:
         self._workspace, self._columns, self._rules = workspace, columns, rules
         self._pictures = Pictures()
-        # The best first, and of equals the one that comes first.
-        self._rank = np.lexsort((np.arange(len(columns["x"])), -columns["quality"]))
+        self.rank = np.lexsort((np.arange(len(columns["x"])), -columns["quality"]))
 
     def with_known(self, known: KnownSet, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
         """Find the rows that are like an image of a known set; exact copies whatever they show."""
@@ -82,7 +84,7 @@ class Comparison:
 
     def exact(self, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
         """Find the rows whose bytes are those of a better one."""
-        rows = self._rank[staying[self._rank]]
+        rows = self.rank[staying[self.rank]]
         first = later_copies(self._columns["sha256"][rows])
         return {
             int(rows[i]): Alike("exact_duplicate", of=int(rows[first[i]])) for i in np.flatnonzero(first >= 0).tolist()
@@ -122,7 +124,7 @@ class Comparison:
     def _telling(self, staying: npt.NDArray[np.bool_]) -> IntArray:
         """Return the rows with enough in them to be told apart by their hashes, best first."""
         chosen = staying & (self._columns["entropy"] >= LEAST_ENTROPY)
-        return self._rank[chosen[self._rank]]
+        return self.rank[chosen[self.rank]]
 
     def _hashes(self, rows: IntArray) -> Hashes:
         return Hashes(self._columns["phash"], self._columns["phash256"])[rows]
@@ -130,7 +132,7 @@ class Comparison:
     def _places(self, staying: npt.NDArray[np.bool_]) -> list[list[int]]:
         """Return the rows of every place that has several, best first."""
         level, x, y = (self._columns[name] for name in ("level", "x", "y"))
-        rows = self._rank[(staying & (x >= 0))[self._rank]]
+        rows = self.rank[(staying & (x >= 0))[self.rank]]
         order = np.lexsort((np.arange(len(rows)), y[rows], x[rows], level[rows]))
         sorted_rows = rows[order]
         changes = np.flatnonzero(

@@ -6,8 +6,7 @@ Duplicates, pairing of levels, splits, and the final order of rows. Every choice
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +17,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from git10m.building.alike import Alike, Comparison
+from git10m.building.families import paired
 from git10m.building.known import KnownSet
 from git10m.building.workspace import Workspace
+from git10m.captions.facts import FactFinder, Subject
 from git10m.curation.duplicates import placeholders
 from git10m.curation.near_duplicates import Hashes
+from git10m.curation.quotas import over_quota
 from git10m.curation.splits import SPLITS, near_held_out, split_codes, stratified_codes, unplaced_split
-from git10m.grid import IntArray, quadkey_number
-from git10m.recipe import Recipe
+from git10m.grid import IntArray, Tile, quadkey_number
+from git10m.recipe import Quota, Recipe
 
 __all__ = ["DROP_REASONS", "Decisions", "decide"]
 
@@ -39,6 +41,7 @@ DROP_REASONS = (
     "other_dataset",
     "held_out_copy",
     "split_buffer",
+    "quota",
 )
 """Why the barrier drops a row; position 0 is a row that is kept."""
 
@@ -50,6 +53,8 @@ _COLUMNS = (
 )
 _WHOLE_SIDE = 256
 """Pixels a side of a tile; an image with fewer has less to show."""
+_WHOLE_NUMBERS = ("level", "x", "y", "group", "width")
+_COVER_ROWS = 1000
 _SERVED_KINDS = frozenset({"xyz", "wmts", "archive"})
 """Kinds whose tiles come ready-made, among them pictures that say that there is none."""
 
@@ -66,6 +71,7 @@ class Decisions:
         y: Row of the grid; −1 where the place is unknown.
         drop: Position in `DROP_REASONS`.
         alike: For each row that goes because it is like another, which.
+        beyond: For each row that goes for a quota, which.
         split: Position in `SPLITS`.
     """
 
@@ -76,6 +82,7 @@ class Decisions:
     y: IntArray
     drop: npt.NDArray[np.int8]
     alike: Mapping[int, Alike]
+    beyond: Mapping[int, str]
     split: npt.NDArray[np.int8]
 
     def shards(self, shard_rows: int) -> dict[str, npt.NDArray[np.int64]]:
@@ -123,14 +130,15 @@ def decide(
         known: Sets that no row may be like.
     """
     source_ids = sorted(source.id for source in recipe.source)
-    columns = _columns(workspace, units, source_ids=source_ids)
+    measured = {quota.measure for quota in recipe.curation.quotas if quota.measure is not None}
+    columns = _columns(workspace, units, source_ids=source_ids, measured=measured)
     placed = columns["x"] >= 0
     address = np.where(placed, quadkey_number(np.maximum(columns["x"], 0), np.maximum(columns["y"], 0)), -1)
     order = np.lexsort((columns["source"], columns["acquired"], address, columns["level"]))
     columns = {name: values[order] for name, values in columns.items()}
     drop = np.zeros(len(order), dtype=np.int8)
     drop[_placeholders(columns, recipe, source_ids)] = DROP_REASONS.index("placeholder")
-    alike, split = _drop_alike(workspace, columns, recipe, drop, levels=levels, known=known)
+    alike, beyond, split = _drop(workspace, columns, recipe, drop, levels=levels, known=known)
     return Decisions(
         unit=columns["unit"].astype(np.int32),
         position=columns["position"].astype(np.int32),
@@ -139,11 +147,12 @@ def decide(
         y=columns["y"],
         drop=drop,
         alike=alike,
+        beyond=beyond,
         split=split,
     )
 
 
-def _drop_alike(
+def _drop(
     workspace: Workspace,
     columns: dict[str, npt.NDArray[Any]],
     recipe: Recipe,
@@ -151,14 +160,14 @@ def _drop_alike(
     *,
     levels: Mapping[int, Sequence[int]],
     known: Sequence[KnownSet],
-) -> tuple[dict[int, Alike], npt.NDArray[np.int8]]:
-    """Mark what goes because it is like another, because its family is torn, or because it lies too near a split.
+) -> tuple[dict[int, Alike], dict[int, str], npt.NDArray[np.int8]]:
+    """Mark what goes: what is like another, is too much of its kind, lost its family, or lies too near a split.
 
     A tile must not yield to one that goes for want of its family, so families are looked at first, and once more when
     the copies are gone.
 
     Returns:
-        What is like which, and the split of every row.
+        What is like which, what is beyond which quota, and the split of every row.
     """
     rules = recipe.curation.duplicates
     comparison = Comparison(workspace, columns, rules)
@@ -171,7 +180,7 @@ def _drop_alike(
 
     def mark_torn() -> None:
         if recipe.tiles.levels_paired:
-            drop[(drop == 0) & ~_paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
+            drop[(drop == 0) & ~paired(columns, drop == 0, levels)] = DROP_REASONS.index("unpaired")
 
     for each in known:
         mark(comparison.with_known(each, drop == 0))
@@ -185,12 +194,53 @@ def _drop_alike(
     if rules.near:
         mark(near)
     mark_torn()
+    beyond = _beyond_quotas(columns, recipe, comparison.rank, drop)
+    mark_torn()
     split = _splits(columns, recipe, drop == 0)
     mark(_part_copies(columns, split, near, drop == 0))
     if recipe.splits.buffer_m:
         drop[_in_buffer(columns, split, recipe, drop == 0)] = DROP_REASONS.index("split_buffer")
         mark_torn()
-    return alike, split
+    return alike, beyond, split
+
+
+def _beyond_quotas(
+    columns: dict[str, npt.NDArray[Any]], recipe: Recipe, rank: IntArray, drop: npt.NDArray[np.int8]
+) -> dict[int, str]:
+    """Mark the rows of which there are too many of one kind; return the quota of each."""
+    beyond: dict[int, str] = {}
+    for quota in recipe.curation.quotas:
+        values = columns[quota.measure] if quota.measure is not None else _cover(columns, recipe, quota, drop == 0)
+        # What is not known is of no kind.
+        least, largest = (
+            (-np.inf if quota.above is None else quota.above),
+            (np.inf if quota.below is None else quota.below),
+        )
+        kind = (values >= least) & (values <= largest)
+        rows = over_quota(kind, drop == 0, rank, most=quota.most)
+        drop[rows] = DROP_REASONS.index("quota")
+        beyond.update(dict.fromkeys(rows.tolist(), f"{quota.kind}: at most {quota.most:.3g} of the dataset is asked"))
+    return beyond
+
+
+def _cover(
+    columns: dict[str, npt.NDArray[Any]], recipe: Recipe, quota: Quota, staying: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Return the share of each row that a class covers; NaN where nothing tells."""
+    shares = np.full(len(staying), np.nan)
+    finder = FactFinder(recipe.captions)
+    rows = np.flatnonzero(staying & (columns["x"] >= 0))
+    for start in range(0, len(rows), _COVER_ROWS):
+        chunk = rows[start : start + _COVER_ROWS]
+        places = zip(*(columns[name][chunk].tolist() for name in ("level", "x", "y", "width")), strict=True)
+        subjects = [
+            Subject(Tile(level, x, y), width, acquired_at=None, platform=None, sensor=None, synthetic=False)
+            for level, x, y, width in places
+        ]
+        for row, found in zip(chunk.tolist(), finder.land_cover(subjects), strict=True):
+            if found is not None:
+                shares[row] = sum(part["share"] for part in found if part["name"] == quota.cover)
+    return shares
 
 
 def _part_copies(
@@ -260,18 +310,19 @@ def _splits(
     return split
 
 
-def _columns(workspace: Workspace, units: int, *, source_ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Read the decisive columns of every unit as arrays."""
+def _columns(
+    workspace: Workspace, units: int, *, source_ids: Sequence[str], measured: Iterable[str]
+) -> dict[str, npt.NDArray[Any]]:
+    """Read the decisive columns of every unit as arrays, and the measures that quotas ask for."""
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     for unit in range(units):
-        table = pq.read_table(workspace.unit(unit, "rows.parquet"), columns=list(_COLUMNS))
+        table = pq.read_table(workspace.unit(unit, "rows.parquet"), columns=sorted({*_COLUMNS, *measured}))
         digests = b"".join(bytes.fromhex(text[: 2 * _DIGEST_BYTES]) for text in table["sha256"].to_pylist())
         given = pc.index_in(table["split"], value_set=pa.array(SPLITS))
         hashes = Hashes.parsed(*(table[name].to_pylist() for name in ("phash", "phash256")))
         found = {
-            **{
-                name: pc.fill_null(table[name], -1).to_numpy().astype(np.int64) for name in ("level", "x", "y", "group")
-            },
+            **{name: table[name].to_numpy().astype(np.float64) for name in measured},
+            **{name: pc.fill_null(table[name], -1).to_numpy().astype(np.int64) for name in _WHOLE_NUMBERS},
             "given_split": pc.fill_null(given, -1).to_numpy().astype(np.int64),
             # Undated rows come before dated ones.
             "acquired": pc.fill_null(table["acquired_at"].cast("int64"), np.iinfo(np.int64).min).to_numpy(),
@@ -295,44 +346,3 @@ def _quality(table: pa.Table) -> npt.NDArray[np.float64]:
     score: npt.NDArray[np.float64] = pc.fill_null(table["img_quality_score"], -1.0).to_numpy()
     weighed: npt.NDArray[np.float64] = score * np.minimum(1.0, side / _WHOLE_SIDE)
     return weighed
-
-
-def _paired(
-    columns: dict[str, npt.NDArray[Any]], kept: npt.NDArray[np.bool_], planned: Mapping[int, Sequence[int]]
-) -> npt.NDArray[np.bool_]:
-    """Tell which rows have all ancestors and all descendants among the kept rows, at the levels of their group.
-
-    A group with a single level has no pairs.
-    """
-    whole = kept.copy()
-    whole[columns["x"] < 0] = False
-    for group, levels in planned.items():
-        members = np.flatnonzero(columns["group"] == group)
-        if len(levels) == 1:
-            whole[members] = False
-        at = {level: members[columns["level"][members] == level] for level in levels}
-        address = {level: (columns["x"][rows] << 32) | columns["y"][rows] for level, rows in at.items()}
-        steps = list(itertools.pairwise(levels))
-        for coarse, fine in reversed(steps):
-            _lose_without_children(whole, at, address, coarse, fine)
-        for coarse, fine in steps:
-            parents = _parent_address(columns, at[fine], fine - coarse)
-            whole[at[fine]] &= np.isin(parents, address[coarse][whole[at[coarse]]])
-    return whole
-
-
-def _lose_without_children(
-    whole: npt.NDArray[np.bool_], at: dict[int, IntArray], address: dict[int, IntArray], coarse: int, fine: int
-) -> None:
-    """Unmark coarse tiles of which not all children are marked."""
-    down = fine - coarse
-    complete = address[fine][whole[at[fine]]]
-    parents, counts = np.unique(
-        ((complete >> 32 >> down) << 32) | ((complete & 0xFFFFFFFF) >> down), return_counts=True
-    )
-    whole[at[coarse]] &= np.isin(address[coarse], parents[counts == 4**down])
-
-
-def _parent_address(columns: dict[str, npt.NDArray[Any]], rows: IntArray, up: int) -> IntArray:
-    address: IntArray = ((columns["x"][rows] >> up) << 32) | (columns["y"][rows] >> up)
-    return address

@@ -139,6 +139,8 @@ def _why(decisions: Decisions, row: int, names: Mapping[int, str]) -> str:
     reason, alike = DROP_REASONS[int(decisions.drop[row])], decisions.alike.get(row)
     if reason == "placeholder":
         return "the same bytes come at distant places: they stand for missing imagery"
+    if row in decisions.beyond:
+        return decisions.beyond[row]
     if reason == "split_buffer":
         return "too near to a cell of validation or test"
     if alike is None:

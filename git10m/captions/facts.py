@@ -88,7 +88,7 @@ class FactFinder:
         lon, lat = centres[:, 0], centres[:, 1]
         places = self._gazetteer.nearest(lon, lat)
         areas = self._find_areas(lon, lat)
-        land_cover = self._find_land_cover(subjects)
+        land_cover = self.land_cover(subjects)
         return [
             {
                 "platform": subject.platform,
@@ -113,7 +113,8 @@ class FactFinder:
                     found[index].append(entry)
         return list(found)
 
-    def _find_land_cover(self, subjects: Sequence[Subject]) -> list[list[dict[str, Any]] | None]:
+    def land_cover(self, subjects: Sequence[Subject]) -> list[list[dict[str, Any]] | None]:
+        """Return what covers the ground of each subject, as `find` does; None where nothing tells."""
         if self._land_cover is None:
             return [None] * len(subjects)
         found: list[list[dict[str, Any]] | None] = []

@@ -23,6 +23,7 @@ __all__ = [
     "ImageFormat",
     "LandCover",
     "Output",
+    "Quota",
     "Recipe",
     "Splits",
     "Synthetic",
@@ -143,6 +144,50 @@ class Against(Table):
     evaluation: bool = True
 
 
+class Quota(Table):
+    """How much of the dataset tiles of one kind may be, so that sea, forest or desert do not swamp it.
+
+    Attributes:
+        cover: Class of ``captions.land_cover``: the kind is the tiles of which it covers much. Or:
+        measure: Column of measures: the kind is the tiles that measure much, or little.
+        above: Least value of the kind; of ``cover`` the share of the tile, 0–1.
+        below: Largest value of the kind, in place of ``above``.
+        most: Most of the dataset that may be of the kind, 0–1; the best stay.
+    """
+
+    cover: str | None = None
+    measure: (
+        Literal[
+            "entropy",
+            "sharpness",
+            "contrast",
+            "brightness",
+            "saturation",
+            "white_fraction",
+            "water_fraction",
+            "scene_cloud",
+        ]
+        | None
+    ) = None
+    above: float | None = None
+    below: float | None = None
+    most: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.cover is None) == (self.measure is None):
+            raise ValueError('a quota needs cover = "a class of the land cover", or measure = "a column"')
+        if (self.above is None) == (self.below is None):
+            raise ValueError("a quota needs above = the least value of its kind, or below = the largest")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The kind in words, e.g. ``"water ≥ 0.9"``."""
+        sign, bound = ("≥", self.above) if self.above is not None else ("≤", self.below)
+        return f"{self.cover or self.measure} {sign} {bound:g}"
+
+
 class Curation(Table):
     """What is dropped.
 
@@ -150,11 +195,13 @@ class Curation(Table):
         verdicts: Thresholds on a tile's own measures.
         duplicates: What is alike.
         against: Sets that nothing here may be alike to.
+        quotas: How much of the dataset some kinds of tile may be, one after the other.
     """
 
     verdicts: Verdicts = Verdicts()
     duplicates: Duplicates = Duplicates()
     against: tuple[Against, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
 
 class LandCover(Table):
@@ -306,6 +353,7 @@ class Recipe(Table):
             seen.add(source.id)
         self._check_layers()
         self._check_modalities()
+        self._check_quotas()
         coarsest = min(min(source.levels or self.tiles.levels) for source in self.source)
         if self.splits.cell_level is not None and self.splits.cell_level > coarsest:
             raise ValueError(
@@ -323,6 +371,21 @@ class Recipe(Table):
             if layer != "imagery" and len(sources) > 1 and not all(isinstance(each, SceneSource) for each in sources):
                 named = ", ".join(f"{each.id!r} ({each.kind})" for each in sources)
                 raise ValueError(f"layer {layer!r}: {named} cannot fill each other; only raster and stac sources can")
+
+    def _check_quotas(self) -> None:
+        cover = self.captions.land_cover
+        for quota in self.curation.quotas:
+            if quota.cover is None:
+                continue
+            if cover is None:
+                raise ValueError(
+                    f"a quota of cover = {quota.cover!r} needs captions.land_cover, which tells the classes"
+                )
+            if cover.attribute is None and cover.classes is not None and quota.cover not in cover.classes.values():
+                known = ", ".join(sorted(set(cover.classes.values())))
+                raise ValueError(
+                    f"a quota's cover = {quota.cover!r} is no class of captions.land_cover; there are {known}"
+                )
 
     def _check_modalities(self) -> None:
         scenes = {source.id for source in self.source if isinstance(source, SceneSource)}
