@@ -63,7 +63,7 @@ def prepare(recipe: Recipe, *, root: Path, folder: Path, limit: int | None = Non
     Args and errors as in `build`.
     """
     try:
-        inputs = gather(recipe, root=root, workspace=Workspace(folder), limit=limit)
+        inputs = gather(recipe, root=root, workspace=Workspace(folder), limit=limit, looking=True)
     except OSError as error:
         raise BuildError(_disk_fault(error, folder)) from error
     return inputs, _plan(inputs, limit)
@@ -135,7 +135,7 @@ def fetch(
     workspace = Workspace(folder)
     try:
         with workspace.locked(shared=engine is not None and engine.name == "rank"):
-            inputs = gather(recipe, root=root, workspace=workspace, limit=limit)
+            inputs = gather(recipe, root=root, workspace=workspace, limit=limit, looking=True)
             count = _fetch_lists(inputs, retry_failed=retry_failed)
             plan = _plan(inputs, limit)
             bounds = plan.unit_bounds(_unit_rows(plan))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,34 +51,35 @@ class Comparison:
     def with_known(self, known: KnownSet, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
         """Find the rows that are like an image of a known set; exact copies whatever they show."""
         reason = "evaluation_set" if known.evaluation else "other_dataset"
-        listed = known.columns()
+        listed = known.read()
         digests = self._columns["sha256"]
-        theirs = np.array([bytes.fromhex(text)[: digests.dtype.itemsize] for text in listed["sha256"]], digests.dtype)
-        numbers = {digest: number for number, digest in enumerate(theirs.tolist())}
+        order = np.argsort(listed.digests)
+        rows = np.flatnonzero(staying & np.isin(digests, listed.digests))
+        numbers = order[np.searchsorted(listed.digests[order], digests[rows])]
         found = {
-            row: Alike(reason, known=f"{known.name}: {_name(listed, numbers[digests[row]])}")
-            for row in np.flatnonzero(staying & np.isin(digests, theirs)).tolist()
+            row: Alike(reason, known=f"{known.name}: {listed.named(number)}")
+            for row, number in zip(rows.tolist(), numbers.tolist(), strict=True)
         }
         if not self._rules.near:
             return found
         left = staying.copy()
         left[list(found)] = False
         rows = self._telling(left)
-        others = np.flatnonzero(listed["entropy"] >= LEAST_ENTROPY)
+        others = np.flatnonzero(listed.entropy >= LEAST_ENTROPY)
 
         def alike(other: int, image: int) -> float:
             number = int(others[other])
-            picture = self._pictures.detail(known.folder / listed["file"][number], int(listed["row"][number]))
+            picture = self._pictures.detail(known.folder / listed.file(number), int(listed.rows[number]))
             return likeness(picture, self._detail(int(rows[image])), turned=self._rules.turned)
 
         for image, (other, how) in known_copies(
             self._hashes(rows),
-            listed["hashes"][others],
+            listed.hashes[others],
             alike,
             least=self._rules.least_likeness,
             turned=self._rules.turned,
         ).items():
-            name = f"{known.name}: {_name(listed, int(others[other]))}"
+            name = f"{known.name}: {listed.named(int(others[other]))}"
             found[int(rows[image])] = Alike(reason, likeness=how, known=name)
         return found
 
@@ -151,8 +152,3 @@ class Comparison:
     def _detail(self, row: int) -> Any:
         file = self._workspace.unit(int(self._columns["unit"][row]), "rows.parquet")
         return self._pictures.detail(file, int(self._columns["position"][row]))
-
-
-def _name(listed: Mapping[str, Sequence[Any]], number: int) -> str:
-    row = int(listed["row"][number])
-    return listed["file"][number] if row < 0 else f"{listed['file'][number]}, row {row}"

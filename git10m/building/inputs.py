@@ -19,7 +19,7 @@ import shapely
 from pyproj.exceptions import ProjError
 
 import git10m
-from git10m.building.known import KnownSet, open_known
+from git10m.building.known import KnownSet, listed, open_known
 from git10m.building.workspace import Workspace
 from git10m.captions.facts import FactFinder
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
@@ -111,7 +111,9 @@ class Inputs:
         return {reader.modality.name: dict(reader.note) for reader in self.modalities}
 
 
-def gather(recipe: Recipe, *, root: Path, workspace: Workspace, limit: int | None = None) -> Inputs:
+def gather(
+    recipe: Recipe, *, root: Path, workspace: Workspace, limit: int | None = None, looking: bool = False
+) -> Inputs:
     """Write computed scenes, find and describe all imagery, and take its fingerprint.
 
     Args:
@@ -119,6 +121,7 @@ def gather(recipe: Recipe, *, root: Path, workspace: Workspace, limit: int | Non
         root: Folder that relative paths start from.
         workspace: Where computed scenes, answers of catalogs and fetched tiles go.
         limit: Most tiles of the build; part of its identity.
+        looking: Nothing is built: the sets to stay apart from are looked for, but not read.
 
     Raises:
         RecipeError: If a path leads to nothing, or no scene can be used and the recipe is to blame.
@@ -129,6 +132,8 @@ def gather(recipe: Recipe, *, root: Path, workspace: Workspace, limit: int | Non
     located = recipe.located(root, scenes=workspace.scenes)
     if located.captions.land_cover is not None or located.captions.areas:
         FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
+    for other in located.curation.against:
+        listed(other)  # and a wrong path
     area = area_of(located.region) if located.region is not None else None
     finder = _Finder(located, area, workspace.sources)
     items = tuple(item for source in located.source for item in finder.items(source))
@@ -142,7 +147,7 @@ def gather(recipe: Recipe, *, root: Path, workspace: Workspace, limit: int | Non
     imagery = Collection((*([mosaic] if mosaic.groups else []), *others))
     paired = [finder.modality(modality, imagery) for modality in located.modality]
     items += tuple(item for _, found in paired for item in found)
-    known = tuple(open_known(other, store=workspace.known) for other in located.curation.against)
+    known = () if looking else tuple(open_known(other, store=workspace.known) for other in located.curation.against)
     identity = _identity(located, items, imagery, area, limit) | {"against": {each.name: each.digest for each in known}}
     return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, area, identity)
 

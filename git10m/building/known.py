@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -22,9 +23,9 @@ from git10m.curation.quality import measure
 from git10m.engine import lock
 from git10m.errors import RecipeError, SourceError
 from git10m.recipe import Against, is_address
-from git10m.shards import data_files, read_tables, write_table
+from git10m.shards import ShardWriter, data_files, read_tables
 
-__all__ = ["KnownSet", "open_known"]
+__all__ = ["KnownImages", "KnownSet", "listed", "open_known"]
 
 _IMAGES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 _SCHEMA = pa.schema(
@@ -37,6 +38,8 @@ _SCHEMA = pa.schema(
         ("entropy", pa.float32()),
     ]
 )
+_DIGEST_BYTES = 16
+_DIGEST = f"S{_DIGEST_BYTES}"
 _MEASURED = ("sha256", "phash", "phash256", "entropy")
 _BATCH = 1000
 
@@ -59,28 +62,53 @@ class KnownSet:
     table: Path
     digest: str
 
-    def columns(self) -> dict[str, Any]:
-        """Return files, rows, SHA-256, hashes and entropies of all images."""
+    def read(self) -> KnownImages:
+        """Return what is known of the images."""
         table = pq.read_table(self.table)
-        return {
-            "file": table["file"].to_pylist(),
-            "row": table["row"].to_numpy(),
-            "sha256": table["sha256"].to_pylist(),
-            "hashes": Hashes.parsed(table["phash"].to_pylist(), table["phash256"].to_pylist()),
-            "entropy": table["entropy"].to_numpy(),
-        }
+        return KnownImages(
+            files=table["file"].combine_chunks().dictionary_encode(),
+            rows=table["row"].to_numpy(),
+            digests=np.array([bytes.fromhex(text.as_py()[: 2 * _DIGEST_BYTES]) for text in table["sha256"]], _DIGEST),
+            hashes=Hashes.parsed(table["phash"].to_pylist(), table["phash256"].to_pylist()),
+            entropy=table["entropy"].to_numpy(),
+        )
 
 
-def open_known(against: Against, *, store: Path) -> KnownSet:
-    """Hash the images of a set, or take up what was found before if its files are the same.
+@dataclass(frozen=True, slots=True)
+class KnownImages:
+    """What tells the images of a set apart; arrays of one length.
 
-    Args:
-        against: What the recipe says of it, with an absolute path.
-        store: Folder for the hashes.
+    Attributes:
+        files: Names within the folder, encoded as a dictionary.
+        rows: Rows of a parquet file; −1: an image file.
+        digests: The first 16 bytes of SHA-256.
+        hashes: Perceptual hashes.
+        entropy: Of luma, in bits.
+    """
+
+    files: pa.DictionaryArray
+    rows: npt.NDArray[np.int32]
+    digests: npt.NDArray[np.void]
+    hashes: Hashes
+    entropy: npt.NDArray[np.float32]
+
+    def file(self, number: int) -> str:
+        """Return the name of an image's file."""
+        name: str = self.files[number].as_py()
+        return name
+
+    def named(self, number: int) -> str:
+        """Return the name of an image: its file, and its row there."""
+        row = int(self.rows[number])
+        return self.file(number) if row < 0 else f"{self.file(number)}, row {row}"
+
+
+def listed(against: Against) -> list[Path]:
+    """List the files of a set, without reading them.
 
     Raises:
         RecipeError: If there is no such folder, or no image in it.
-        SourceError: If one of its files is no image.
+        SourceError: If a parquet file cannot be read.
     """
     folder = Path(against.path)
     if is_address(against.path) or not folder.is_dir():
@@ -94,16 +122,30 @@ def open_known(against: Against, *, store: Path) -> KnownSet:
             f"curation.against {against.name!r}: no image is in {against.path}; looked for parquet files with an image "
             f"column and for {', '.join(sorted(_IMAGES))}"
         )
+    return files
+
+
+def open_known(against: Against, *, store: Path) -> KnownSet:
+    """Hash the images of a set, or take up what was found before if its files are the same.
+
+    Args:
+        against: What the recipe says of it, with an absolute path.
+        store: Folder for the hashes.
+
+    Raises:
+        RecipeError: As `listed` does.
+        SourceError: If one of its files is no image.
+    """
+    folder, files = Path(against.path), listed(against)
     stamp = json.dumps([(file.relative_to(folder).as_posix(), _stamp(file)) for file in files]).encode()
     path = store / f"{against.name}.parquet"
     store.mkdir(parents=True, exist_ok=True)
     with lock(store / f"{against.name}.lock", wait=True):  # ranks of one job start together
         if not path.exists() or (pq.read_schema(path).metadata or {}).get(b"files") != stamp:
-            rows = [
-                row for file in tqdm(files, desc=f"hashing {against.name}", unit="file") for row in _rows(file, folder)
-            ]
-            found = pa.Table.from_pylist(rows, schema=_SCHEMA)
-            write_table(found.replace_schema_metadata({b"files": stamp}), path)
+            with ShardWriter(path, schema=_SCHEMA.with_metadata({b"files": stamp}), row_group_rows=_BATCH) as writer:
+                for file in tqdm(files, desc=f"hashing {against.name}", unit="file"):
+                    for table in _tables(file, folder):
+                        writer.write(table)
     digests = sorted(pq.read_table(path, columns=["sha256"])["sha256"].to_pylist())
     return KnownSet(
         against.name, against.evaluation, folder, path, hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -135,27 +177,34 @@ def _stamp(file: Path) -> tuple[int, int]:
     return said.st_size, said.st_mtime_ns
 
 
-def _rows(file: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    name = file.relative_to(folder).as_posix()
+def _tables(file: Path, folder: Path) -> Iterator[pa.Table]:
+    """Yield the rows of a file, with hashes that it has already, or else of its images."""
+    name, first = file.relative_to(folder).as_posix(), 0
     if file.suffix != ".parquet":
-        yield {"file": name, "row": -1, **_measured(file.read_bytes(), name)}
+        yield pa.Table.from_pylist([{"file": name, "row": -1, **_measured(file.read_bytes(), name)}], schema=_SCHEMA)
         return
-    there = set(pq.read_schema(file).names)
-    wanted = list(_MEASURED) if there.issuperset(_MEASURED) else ["image"]
-    number = 0
-    for table in read_tables(file, columns=wanted):
-        for start in range(0, table.num_rows, _BATCH):
-            for row in table.slice(start, _BATCH).to_pylist():
-                yield {"file": name, "row": number, **_known(row, f"{name}, row {number}")}
-                number += 1
+    known = set(pq.read_schema(file).names).issuperset(_MEASURED)
+    for table in read_tables(file, columns=list(_MEASURED) if known else ["image"]):
+        if not known:
+            images = (image.as_py() for image in table["image"])
+            found = [_measured(_bytes_of(image, where), where) for image, where in _numbered(images, name, first)]
+            table = pa.Table.from_pylist(found)  # noqa: PLW2901 - from here on the same kind of table
+        rows = pa.array(range(first, first + table.num_rows), type=pa.int32())
+        columns = [pa.array([name] * table.num_rows), rows, *(table[column] for column in _MEASURED)]
+        yield pa.table(columns, names=_SCHEMA.names).cast(_SCHEMA)
+        first += table.num_rows
 
 
-def _known(row: dict[str, Any], name: str) -> dict[str, Any]:
-    if "image" not in row:
-        return row
-    if row["image"] is None or row["image"]["bytes"] is None:
-        raise SourceError(f"{name}: has no image; remove the row, or name another folder")
-    return _measured(row["image"]["bytes"], name)
+def _numbered(images: Iterable[Any], name: str, first: int) -> Iterator[tuple[Any, str]]:
+    for number, image in enumerate(images, start=first):
+        yield image, f"{name}, row {number}"
+
+
+def _bytes_of(image: Any, where: str) -> bytes:
+    if image is None or image["bytes"] is None:
+        raise SourceError(f"{where}: has no image; remove the row, or name another folder")
+    encoded: bytes = image["bytes"]
+    return encoded
 
 
 def _measured(encoded: bytes, name: str) -> dict[str, Any]:

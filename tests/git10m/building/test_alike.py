@@ -222,6 +222,9 @@ def test_sets_that_lead_nowhere_are_told_before_anything_is_built(tmp_path: Path
         assert said.code == code
         assert words in said.err
         assert "Traceback" not in said.err
+        # A plan looks for the set, and does not read it.
+        planned = command(capfd, "plan", recipe, "--output", tmp_path / "d")
+        assert planned.code == (0 if path == broken else code), planned.err
 
 
 # What splits keep apart
