@@ -312,13 +312,12 @@ def _check_leakage(folder: Path, manifest: Mapping[str, Any], shards: Sequence[P
         return pictures.detail(shards[shard], row - (int(ends[shard - 1]) if shard else 0))
 
     def alike(other: int, row: int) -> float:
-        return likeness(shown(int(held[other])), shown(int(rows[row])))
+        return likeness(shown(other), shown(row))
 
     least = float(manifest["inputs"]["recipe"]["curation"]["duplicates"]["least_likeness"])
-    found = known_copies(hashes[rows], hashes[held], alike, least=least)
+    found = known_copies(hashes, hashes, alike, least=least, rows=rows, known_rows=held)
     for row, (other, how) in itertools.islice(found.items(), _MOST_PER_FILE):
-        trained_on, kept_back = (index["img_name"][int(place)] for place in (rows[row], held[other]))
-        split = index["split"][int(held[other])]
+        trained_on, kept_back, split = index["img_name"][row], index["img_name"][other], index["split"][other]
         yield Finding("data", f"{trained_on} is trained on and nearly {kept_back} of {split} (likeness {how:.2f})")
 
 

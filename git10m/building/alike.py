@@ -46,6 +46,7 @@ class Comparison:
     def __init__(self, workspace: Workspace, columns: Mapping[str, npt.NDArray[Any]], rules: Duplicates) -> None:
         self._workspace, self._columns, self._rules = workspace, columns, rules
         self._pictures = Pictures()
+        self._hashes = Hashes(columns["phash"], columns["phash256"])
         self.rank = np.lexsort((np.arange(len(columns["x"])), -columns["quality"]))
 
     def with_known(self, known: KnownSet, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
@@ -64,23 +65,21 @@ class Comparison:
             return found
         left = staying.copy()
         left[list(found)] = False
-        rows = self._telling(left)
-        others = np.flatnonzero(listed.entropy >= LEAST_ENTROPY)
 
         def alike(other: int, image: int) -> float:
-            number = int(others[other])
-            picture = self._pictures.detail(known.folder / listed.file(number), int(listed.rows[number]))
-            return likeness(picture, self._detail(int(rows[image])), turned=self._rules.turned)
+            picture = self._pictures.detail(known.folder / listed.file(other), int(listed.rows[other]))
+            return likeness(picture, self._detail(image), turned=self._rules.turned)
 
         for image, (other, how) in known_copies(
-            self._hashes(rows),
-            listed.hashes[others],
+            self._hashes,
+            listed.hashes,
             alike,
             least=self._rules.least_likeness,
             turned=self._rules.turned,
+            rows=self._telling(left),
+            known_rows=np.flatnonzero(listed.entropy >= LEAST_ENTROPY),
         ).items():
-            name = f"{known.name}: {listed.named(int(others[other]))}"
-            found[int(rows[image])] = Alike(reason, likeness=how, known=name)
+            found[image] = Alike(reason, likeness=how, known=f"{known.name}: {listed.named(other)}")
         return found
 
     def exact(self, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
@@ -110,25 +109,23 @@ class Comparison:
 
     def near(self, staying: npt.NDArray[np.bool_]) -> dict[int, Alike]:
         """Find the rows that are like a better one at another place; those at one place are `same_place`'s."""
-        rows = self._telling(staying)
 
         def alike(one: int, other: int) -> float:
-            a, b = int(rows[one]), int(rows[other])
-            return 0.0 if self._at_one_place(a, b) else self._likeness(a, b)
+            return 0.0 if self._at_one_place(one, other) else self._likeness(one, other)
 
-        gone = copies(self._hashes(rows), alike, least=self._rules.least_likeness, turned=self._rules.turned)
-        return {
-            int(rows[image]): Alike("near_duplicate", of=int(rows[of]), likeness=how)
-            for image, (of, how) in gone.items()
-        }
+        gone = copies(
+            self._hashes,
+            alike,
+            least=self._rules.least_likeness,
+            turned=self._rules.turned,
+            rows=self._telling(staying),
+        )
+        return {image: Alike("near_duplicate", of=of, likeness=how) for image, (of, how) in gone.items()}
 
     def _telling(self, staying: npt.NDArray[np.bool_]) -> IntArray:
         """Return the rows with enough in them to be told apart by their hashes, best first."""
         chosen = staying & (self._columns["entropy"] >= LEAST_ENTROPY)
         return self.rank[chosen[self.rank]]
-
-    def _hashes(self, rows: IntArray) -> Hashes:
-        return Hashes(self._columns["phash"], self._columns["phash256"])[rows]
 
     def _places(self, staying: npt.NDArray[np.bool_]) -> list[list[int]]:
         """Return the rows of every place that has several, best first."""

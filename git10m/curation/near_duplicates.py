@@ -28,6 +28,7 @@ __all__ = [
     "Detail",
     "Hashes",
     "Likeness",
+    "Rows",
     "candidates",
     "copies",
     "detail",
@@ -40,6 +41,9 @@ Detail = npt.NDArray[np.float32]
 Likeness = Callable[[int, int], float]
 """How alike two images are, −1–1, by their positions."""
 
+Rows = npt.NDArray[np.int32] | IntArray
+_Band = npt.NDArray[np.uint64]
+
 TURNS = tuple((quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
 """The eight ways to lay a square: quarter turns to the left, then perhaps mirrored left to right."""
 
@@ -51,6 +55,8 @@ _MOST_COARSE, _MOST_FINE = 12, 56
 """Most bits in which copies differ: 12 and 42 at most were seen on copies of real tiles shifted by 2 px of 256, as JPEG
 of quality 40, halved, with a gamma of 0.7–1.4 and gains of 0.8–1.2, and all of these at once."""
 _ROWS, _CHUNK = 2**16, 2**19
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_IMAGE_BITS, _IMAGE = np.uint64(32), np.uint64(0xFFFFFFFF)
 _MOST_TRIED = 32
 """Images that one image is compared with by its pixels; those that are like many others are like the first of them."""
 
@@ -97,70 +103,95 @@ class Hashes:
         )
 
 
-def candidates(one: Hashes, other: Hashes | None = None) -> tuple[IntArray, IntArray]:
+def candidates(
+    one: Hashes, other: Hashes | None = None, *, rows: Rows | None = None, other_rows: Rows | None = None
+) -> tuple[IntArray, IntArray]:
     """Return the pairs of images whose hashes are near, each pair once, in rising order.
 
     Args:
         one: Hashes.
         other: Further hashes, to be compared with ``one``; None: ``one`` with itself, and of each pair the first
             comes earlier.
+        rows: Which of ``one`` to look at; None: all.
+        other_rows: Which of ``other``.
 
     Returns:
         Positions in ``one``, and in ``other``.
     """
     found = [np.empty(0, dtype=np.int64)]
     for band in range(_BANDS):
-        found += [(left << 32) | right for left, right in _banded(one, other, band)]
+        lefts = _by_band(one.coarse, rows, band)
+        rights = lefts if other is None else _by_band(other.coarse, other_rows, band)
+        for left, right in _banded(lefts, rights, itself=other is None):
+            near = _near(one, one if other is None else other, left, right)
+            if other is None:
+                near = np.minimum(*near), np.maximum(*near)
+            found.append((near[0] << 32) | near[1])
+        del lefts, rights  # before the next band is built
         found = [np.unique(np.concatenate(found))]
     return found[0] >> 32, found[0] & 0xFFFFFFFF
 
 
-def copies(hashes: Hashes, alike: Likeness, *, least: float, turned: bool = False) -> dict[int, tuple[int, float]]:
+def copies(
+    hashes: Hashes, alike: Likeness, *, least: float, turned: bool = False, rows: Rows | None = None
+) -> dict[int, tuple[int, float]]:
     """Find the images that are like an earlier one that stays.
 
     Args:
-        hashes: Of all images, in the order in which the first of several is to stay.
+        hashes: Of all images.
         alike: Compares two images by their pixels; asked only where hashes are near.
         least: Least likeness of copies.
         turned: Images laid another way count as alike; ``alike`` must see to it too.
+        rows: Which images to look at, in the order in which the first of several is to stay; None: all as they come.
 
     Returns:
         For each image that goes, the one that stays and their likeness.
     """
+    rows = np.arange(len(hashes), dtype=np.int32) if rows is None else np.asarray(rows, dtype=np.int32)
     # Equal hashes are one: a thousand like pictures are a thousand comparisons, not a million.
-    rows = np.ascontiguousarray(np.concatenate([hashes.coarse[:, None], hashes.fine], axis=1))
-    _, first, group = np.unique(rows.view("V40").ravel(), return_index=True, return_inverse=True)
-    distinct = hashes[first]
-    left, right = candidates(distinct)
-    if turned:
-        further = [candidates(distinct, distinct.turned(*turn)) for turn in TURNS[1:]]
-        left, right = (np.concatenate([start, *(pair[i] for pair in further)]) for i, start in ((0, left), (1, right)))
+    first = _first_of_equal(hashes, rows)
+    several = first != np.arange(len(rows), dtype=np.int32)
+    distinct = rows[~several]
+    pairs = [candidates(hashes, rows=distinct)]
+    for turn in TURNS[1:] if turned else ():
+        pairs.append(candidates(hashes, hashes.turned(*turn), rows=distinct, other_rows=distinct))
     near: dict[int, set[int]] = {}
-    for a, b in zip(left.tolist(), right.tolist(), strict=True):
-        near.setdefault(a, {a}).add(b)
-        near.setdefault(b, {b}).add(a)
-    several = (np.bincount(group) > 1)[group]
-    several[np.isin(group, np.fromiter(near, dtype=np.int64, count=len(near)))] = True
+    for left, right in pairs:
+        for a, b in zip(left.tolist(), right.tolist(), strict=True):
+            near.setdefault(a, {a}).add(b)
+            near.setdefault(b, {b}).add(a)
+    several[first[several]] = True
+    several |= np.isin(rows[first], np.fromiter(near, dtype=np.int32, count=len(near)))
     staying: dict[int, list[int]] = {}
     gone: dict[int, tuple[int, float]] = {}
-    for image in np.flatnonzero(several).tolist():
-        own = int(group[image])
+    for place in np.flatnonzero(several).tolist():
+        image, own = int(rows[place]), int(rows[first[place]])
         tried = sorted(other for each in near.get(own, {own}) for other in staying.get(each, ()))[:_MOST_TRIED]
-        found = next(((other, how) for other in tried if (how := alike(other, image)) >= least), None)
+        others = (int(rows[other]) for other in tried)
+        found = next(((other, how) for other in others if (how := alike(other, image)) >= least), None)
         if found is not None:
             gone[image] = found
         else:
-            staying.setdefault(own, []).append(image)
+            staying.setdefault(own, []).append(place)
     return gone
 
 
 def known_copies(
-    hashes: Hashes, known: Hashes, alike: Likeness, *, least: float, turned: bool = False
+    hashes: Hashes,
+    known: Hashes,
+    alike: Likeness,
+    *,
+    least: float,
+    turned: bool = False,
+    rows: Rows | None = None,
+    known_rows: Rows | None = None,
 ) -> dict[int, tuple[int, float]]:
     """Find the images that are like one of a known set; ``alike(known, image)``; else as `copies`."""
     found: dict[int, tuple[int, float]] = {}
     for quarters, mirrored in TURNS if turned else TURNS[:1]:
-        for image, other in zip(*candidates(hashes, known.turned(quarters, mirrored)), strict=True):
+        laid_so = known.turned(quarters, mirrored) if quarters or mirrored else known
+        pairs = candidates(hashes, laid_so, rows=rows, other_rows=known_rows)
+        for image, other in zip(*pairs, strict=True):
             if int(image) not in found and (how := alike(int(other), int(image))) >= least:
                 found[int(image)] = int(other), how
     return found
@@ -216,27 +247,22 @@ def _correlation(core: Detail, other: npt.NDArray[np.generic]) -> float:
     return best
 
 
-def _banded(one: Hashes, other: Hashes | None, band: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield pairs that agree in 15 of a band's 16 bits, where all bits agree well enough.
+def _banded(lefts: _Band, rights: _Band, *, itself: bool) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield pairs that agree in 15 of a band's 16 bits.
 
     Sixteen bits a band, four bands: hashes that differ in seven bits differ in at most one of some band's.
     """
-    lefts, left_keys = _by_band(one.coarse, band)
-    rights, right_keys = (lefts, left_keys) if other is None else _by_band(other.coarse, band)
-    further = one if other is None else other
-    starts = np.append(np.searchsorted(right_keys, np.arange(2**16, dtype=np.uint16)), len(right_keys))
+    starts = np.append(np.searchsorted(rights, np.arange(2**16, dtype=np.uint64) << _IMAGE_BITS), len(rights))
     for at in range(0, len(lefts), _ROWS):
-        keys = left_keys[at : at + _ROWS].astype(np.int64)
+        keys = (lefts[at : at + _ROWS] >> _IMAGE_BITS).astype(np.int64)
         for flip in (0, *(1 << bit for bit in range(16))):
             begin, end = starts[keys ^ flip], starts[(keys ^ flip) + 1]
-            if other is None:  # each pair from one side only
-                begin, end = (
-                    (np.arange(at + 1, at + 1 + len(keys)), end)
-                    if flip == 0
-                    else (begin, np.where(keys & flip, begin, end))
-                )
+            if itself and flip:  # each pair from one side only
+                end = np.where(keys & flip, begin, end)
+            elif itself:
+                begin = np.arange(at + 1, at + 1 + len(keys))
             for left, right in _spread(begin, end):
-                yield _near(one, further, lefts[at + left], rights[right], ordered=other is None)
+                yield (lefts[at + left] & _IMAGE).astype(np.int64), (rights[right] & _IMAGE).astype(np.int64)
 
 
 def _spread(begin: IntArray, end: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
@@ -252,31 +278,54 @@ def _spread(begin: IntArray, end: IntArray) -> Iterator[tuple[IntArray, IntArray
         at = stop
 
 
-def _near(
-    one: Hashes, other: Hashes, left: npt.NDArray[np.int32], right: npt.NDArray[np.int32], *, ordered: bool
-) -> tuple[IntArray, IntArray]:
+def _near(one: Hashes, other: Hashes, left: IntArray, right: IntArray) -> tuple[IntArray, IntArray]:
     """Return those of some pairs whose hashes are near."""
     close = np.bitwise_count(one.coarse[left] ^ other.coarse[right]) <= _MOST_COARSE
     left, right = left[close], right[close]
     close = np.bitwise_count(one.fine[left] ^ other.fine[right]).sum(axis=1) <= _MOST_FINE
-    lefts, rights = left[close].astype(np.int64), right[close].astype(np.int64)
-    return (np.minimum(lefts, rights), np.maximum(lefts, rights)) if ordered else (lefts, rights)
+    return left[close], right[close]
 
 
-def _by_band(hashes: npt.NDArray[np.uint64], band: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
-    """Return positions in the order of a band's bits, and those bits; every fourth bit, for the first vary least.
+def _by_band(hashes: npt.NDArray[np.uint64], rows: Rows | None, band: int) -> _Band:
+    """Return, sorted, a band's bits and behind them the image: all that is held of it, 8 bytes.
 
-    Built a part at a time and sorted in place: what is held beside the hashes are 14 bytes an image.
+    Of a band is every fourth bit, for the first vary least.
     """
-    packed = np.arange(len(hashes), dtype=np.uint64)
-    for at in range(0, len(hashes), _ROWS):
-        part = slice(at, at + _ROWS)
+    packed = np.arange(len(hashes), dtype=np.uint64) if rows is None else rows.astype(np.uint64)
+    for at in range(0, len(packed), _ROWS):
+        part = packed[at : at + _ROWS]
+        own = hashes[part.astype(np.int64)]
         for place, bit in enumerate(range(band, 64, _BANDS)):
-            packed[part] |= ((hashes[part] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(32 + place)
+            part |= ((own >> np.uint64(bit)) & np.uint64(1)) << (_IMAGE_BITS + np.uint64(place))
     packed.sort()
-    halves = packed.view(np.uint32).reshape(-1, 2)
-    low = 0 if np.little_endian else 1
-    return halves[:, low].astype(np.int32), halves[:, 1 - low].astype(np.uint16)
+    return packed
+
+
+def _first_of_equal(hashes: Hashes, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return, for each place in some rows, the first place whose hashes are equal; by bytes an image as `_by_band`."""
+    packed = np.arange(len(rows), dtype=np.uint64)
+    for at in range(0, len(rows), _ROWS):
+        images = rows[at : at + _ROWS]
+        mixed = hashes.coarse[images].copy()
+        for word in range(4):
+            mixed = (mixed ^ hashes.fine[images, word]) * _MIX
+        packed[at : at + _ROWS] |= mixed & ~_IMAGE
+    packed.sort()
+    begins = np.ones(len(rows), dtype=bool)
+    for at in range(1, len(rows), _ROWS):
+        ends = slice(at - 1, at + _ROWS - 1), slice(at, at + _ROWS)
+        one, other = (rows[(packed[part] & _IMAGE).astype(np.int64)] for part in ends)
+        one = one[: len(other)]
+        equal = (hashes.coarse[one] == hashes.coarse[other]) & (hashes.fine[one] == hashes.fine[other]).all(axis=1)
+        begins[ends[1]] = ~equal
+    heads = np.arange(len(rows), dtype=np.int32)
+    heads[~begins] = 0
+    np.maximum.accumulate(heads, out=heads)
+    first = np.empty(len(rows), dtype=np.int32)
+    for at in range(0, len(rows), _ROWS):
+        part = slice(at, at + _ROWS)
+        first[(packed[part] & _IMAGE).astype(np.int64)] = (packed[heads[part]] & _IMAGE).astype(np.int32)
+    return first
 
 
 def _turned_bits(words: npt.NDArray[np.uint64], quarters: int, mirrored: bool) -> npt.NDArray[np.uint64]:

@@ -150,6 +150,20 @@ def test_turned_real_tiles(distinct: list[np.ndarray], capsys: pytest.CaptureFix
     assert right / len(found) >= 0.99
 
 
+def test_only_some_images_and_in_the_order_that_is_said():
+    pictures = [parcels(1), parcels(2), as_jpeg(parcels(1), 70), as_jpeg(parcels(2), 70), parcels(1)]
+    details = [detail(picture) for picture in pictures]
+
+    def alike(one: int, other: int) -> float:
+        return likeness(details[one], details[other])
+
+    hashes = hashes_of(pictures)
+    said = {image: of for image, (of, _) in copies(hashes, alike, least=LEAST, rows=np.array([3, 4, 2, 1])).items()}
+    assert said == {1: 3, 2: 4}
+    kept = known_copies(hashes, hashes, alike, least=LEAST, rows=np.array([0, 1]), known_rows=np.array([2]))
+    assert {image: of for image, (of, _) in kept.items()} == {0: 2}
+
+
 def test_a_known_set_is_compared_with_all():
     known = [parcels(seed) for seed in range(6)]
     draws = np.random.default_rng(1)
@@ -254,7 +268,7 @@ def test_the_search_holds_less_than_64_bytes_an_image(monkeypatch: pytest.Monkey
             draws.integers(0, 2**63, images, dtype=np.uint64), draws.integers(0, 2**63, (images, 4), dtype=np.uint64)
         )
         tracemalloc.start()
-        candidates(hashes)
+        assert copies(hashes, lambda i, j: 0.0, least=LEAST) == {}
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert 40 + (peaks[1] - peaks[0]) / 200_000 <= 64
