@@ -75,6 +75,16 @@ FACTS = pa.struct(
             "land_cover",
             pa.list_(pa.struct([("name", pa.string()), ("share", pa.float32()), ("part", pa.string())])),
         ),
+        (
+            "objects",
+            pa.list_(
+                pa.struct([("kind", pa.string()), ("count", pa.int32()), ("name", pa.string()), ("part", pa.string())])
+            ),
+        ),
+        (
+            "relief",
+            pa.struct([("lowest_m", pa.float32()), ("highest_m", pa.float32()), ("slope_deg", pa.float32())]),
+        ),
     ]
 )
 """What is known to be true of a tile, from which captions are written.
@@ -82,7 +92,11 @@ FACTS = pa.struct(
 ``place`` is the nearest town of the gazetteer, seen from which the tile's centre lies ``distance_km`` to the
 ``direction`` (``"north-east"``; null within 1 km). ``areas`` are named polygons of the recipe's vector layers that
 hold the centre. ``land_cover`` lists the classes by falling share; ``part`` is the quarter or ``"centre"`` where a
-class has most of its pixels, null when it is spread out.
+class has most of its pixels, null when it is spread out. ``objects`` are kinds of things of the recipe's layers that
+can be seen at the tile's GSD, the most telling first: ``count`` separate ones (null of what is not counted, as roads),
+``name`` of the largest where it has one, and the ``part`` that holds most of it. ``relief`` is of the ground: lowest
+and highest metres above sea level, and the mean slope in degrees. A kind of fact that nothing told is null; one of
+which there is nothing is empty.
 """
 
 
@@ -163,10 +177,26 @@ class Row:
     scene_cloud: Annotated[
         float | None, Column(pa.float32(), "cloud cover of the largest share's scene, 0–1; null when not stated")
     ] = None
+    aesthetic_score: Annotated[
+        float | None, Column(pa.float32(), "of the recipe's learned scorer, on its own scale; null without one")
+    ] = None
+    enhanced: Annotated[
+        str | None, Column(pa.string(), "restorer that made the pixels, with its weights' hash; null: as observed")
+    ] = None
     caption_source: Annotated[str | None, Column(pa.string(), "who wrote the caption, e.g. 'template'")] = None
     caption_version: Annotated[str | None, Column(pa.string(), "version of that writer")] = None
     caption_facts: Annotated[
         Mapping[str, Any] | None, Column(FACTS, "what is known of the tile; see records.FACTS")
+    ] = None
+    caption_flags: Annotated[
+        Sequence[str] | None,
+        Column(pa.list_(pa.string()), "what is wrong with the caption, as 'check: detail'; null when not checked"),
+    ] = None
+    similarity_clip: Annotated[
+        float | None, Column(pa.float32(), "cosine of image and caption by a CLIP model, −1–1; null without one")
+    ] = None
+    similarity_siglip: Annotated[
+        float | None, Column(pa.float32(), "cosine of image and caption by a SigLIP model, −1–1; null without one")
     ] = None
     captions: Annotated[
         Sequence[str] | None, Column(pa.list_(pa.string()), "all captions, where an image has several")

@@ -16,6 +16,8 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
 """
 
 from git10m.recipe.areas import Cities, Region, Sampling, Strata
+from git10m.recipe.captions import Areas, Captions, LandCover
+from git10m.recipe.curation import Against, Curation, Duplicates, Quota, Verdicts
 from git10m.recipe.reading import load_recipe, parse_recipe, read_toml
 from git10m.recipe.scenes import ClassMask, Modality, Origin, Percentiles, RasterSource, SceneSource, StacSource
 from git10m.recipe.sources import (
@@ -29,20 +31,12 @@ from git10m.recipe.sources import (
     XyzSource,
 )
 from git10m.recipe.tables import (
-    Against,
-    Areas,
-    Captions,
-    Curation,
-    Duplicates,
     ImageFormat,
-    LandCover,
     Output,
-    Quota,
     Recipe,
     Splits,
     Synthetic,
     Tiles,
-    Verdicts,
 )
 from git10m.recipe.values import Interval, is_address, shown
 

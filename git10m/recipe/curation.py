@@ -1,0 +1,128 @@
+"""Tables of a recipe that say what is dropped."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from git10m.recipe.values import Fraction, Slug, Table
+
+__all__ = ["Against", "Curation", "Duplicates", "Quota", "Verdicts"]
+
+
+class Verdicts(Table):
+    """Least and largest measures of a tile that is kept; None switches a rule off. Units as in ``records.Row``.
+
+    Attributes:
+        min_quality: Of ``img_quality_score``, 0–10; Git-10M's users cut at 4.8.
+        max_scene_cloud: Of the scene's stated cloud cover, 0–1; tiles of scenes that state none are kept.
+        max_white: Of ``white_fraction``, 0–1: cloud, snow or bright ground.
+    """
+
+    min_quality: float | None = Field(default=None, ge=0, le=10)
+    min_entropy: float | None = None
+    min_sharpness: float | None = None
+    min_contrast: float | None = None
+    min_brightness: float | None = None
+    max_brightness: float | None = None
+    max_clipped: Fraction | None = None
+    max_noise: float | None = None
+    max_blockiness: float | None = None
+    max_haze: Fraction | None = None
+    max_white: Fraction | None = None
+    max_water: Fraction | None = None
+    max_scene_cloud: Fraction | None = None
+
+
+class Duplicates(Table):
+    """Which images count as alike; of several the best stays, by ``img_quality_score``, then by the order of rows.
+
+    Attributes:
+        exact: Drop images whose encoded bytes are equal to another's.
+        near: Drop images that show the pixels of another: re-encoded, resized, shifted by a little, with other tones.
+        least_likeness: Least correlation of aligned detail of images that are alike, 0–1.
+        turned: Images that are turned by quarters or mirrored are alike too.
+        same_place: Of tiles at one place, by date or layer: keep ``"all"``, drop those that are like a better one
+            (``"changed"``), or keep the ``"best"`` alone.
+    """
+
+    exact: bool = True
+    near: bool = True
+    least_likeness: float = Field(default=0.8, ge=0.5, le=1)
+    turned: bool = False
+    same_place: Literal["all", "changed", "best"] = "all"
+
+
+class Against(Table):
+    """Images that must not be in the dataset: of another build, or of a set that models are evaluated on.
+
+    Attributes:
+        name: What it is called where an image is dropped for it.
+        path: A dataset of ours, or a folder with images or with parquet files that have an ``image`` column.
+        evaluation: Dropped as ``"evaluation_set"``; false: as ``"other_dataset"``.
+    """
+
+    name: Slug
+    path: str
+    evaluation: bool = True
+
+
+class Quota(Table):
+    """How much of the dataset tiles of one kind may be, so that sea, forest or desert do not swamp it.
+
+    Attributes:
+        cover: Class of ``captions.land_cover``: the kind is the tiles of which it covers much. Or:
+        measure: Column of measures: the kind is the tiles that measure much, or little.
+        above: Least value of the kind; of ``cover`` the share of the tile, 0–1.
+        below: Largest value of the kind, in place of ``above``.
+        most: Most of the dataset that may be of the kind, 0–1; the best stay.
+    """
+
+    cover: str | None = None
+    measure: (
+        Literal[
+            "entropy",
+            "sharpness",
+            "contrast",
+            "brightness",
+            "saturation",
+            "white_fraction",
+            "water_fraction",
+            "scene_cloud",
+        ]
+        | None
+    ) = None
+    above: float | None = None
+    below: float | None = None
+    most: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.cover is None) == (self.measure is None):
+            raise ValueError('a quota needs cover = "a class of the land cover", or measure = "a column"')
+        if (self.above is None) == (self.below is None):
+            raise ValueError("a quota needs above = the least value of its kind, or below = the largest")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The kind in words, e.g. ``"water ≥ 0.9"``."""
+        sign, bound = ("≥", self.above) if self.above is not None else ("≤", self.below)
+        return f"{self.cover or self.measure} {sign} {bound:g}"
+
+
+class Curation(Table):
+    """What is dropped.
+
+    Attributes:
+        verdicts: Thresholds on a tile's own measures.
+        duplicates: What is alike.
+        against: Sets that nothing here may be alike to.
+        quotas: How much of the dataset some kinds of tile may be, one after the other.
+    """
+
+    verdicts: Verdicts = Verdicts()
+    duplicates: Duplicates = Duplicates()
+    against: tuple[Against, ...] = ()
+    quotas: tuple[Quota, ...] = ()
