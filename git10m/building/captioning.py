@@ -68,7 +68,7 @@ class CaptionPass:
 
     @cached_property
     def _captioner(self) -> Captioner:
-        return Captioner(self.recipe.captions)
+        return Captioner(self.recipe.captions, store=self.workspace.answers)
 
 
 def caption_schema() -> pa.Schema:
