@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -13,7 +12,7 @@ import numpy as np
 from git10m.errors import SourceError
 from git10m.grid import IntArray
 from git10m.sources.archive.container import Facts, broken
-from git10m.sources.served import Address
+from git10m.sources.served import Address, plain_credit
 
 __all__ = ["MBTiles"]
 
@@ -57,9 +56,9 @@ class MBTiles:
             raise broken(self.name, error) from error
         if first is None:
             raise SourceError(f"{self.name}: holds no tiles")
-        credit = re.sub(r"<[^>]*>", "", str(self._metadata.get("attribution") or "")).strip()
+        credit = plain_credit(self._metadata.get("attribution"))
         licence = str(self._metadata.get("license") or "").strip()
-        return Facts((int(first), int(last)), credit or None, licence or None)
+        return Facts((int(first), int(last)), credit, licence or None)
 
     def addresses(self, z: int) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield (columns, rows from the north) of all tiles of a zoom, in pieces."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,7 +18,7 @@ from git10m.grid import IntArray
 from git10m.recipe import shown
 from git10m.sources.archive.container import Facts, broken
 from git10m.sources.archive.ranges import merged, open_ranges
-from git10m.sources.served import Address
+from git10m.sources.served import Address, plain_credit
 
 __all__ = ["PMTiles", "hilbert_ids", "hilbert_xy"]
 
@@ -71,9 +70,9 @@ class PMTiles:
     def facts(self) -> Facts:
         """Zooms as in the header, credit as in the metadata."""
         found = self._metadata()
-        credit = re.sub(r"<[^>]*>", "", str(found.get("attribution") or "")).strip()
+        credit = plain_credit(found.get("attribution"))
         licence = str(found.get("license") or "").strip()
-        return Facts((self._header["min_zoom"], self._header["max_zoom"]), credit or None, licence or None)
+        return Facts((self._header["min_zoom"], self._header["max_zoom"]), credit, licence or None)
 
     def addresses(self, z: int) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield (columns, rows from the north) of all tiles of a zoom, in pieces."""

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
-
-import requests
+from urllib.parse import urlencode
 
 from git10m.errors import RecipeError, SourceError
 from git10m.grid import HALF_WORLD_M, MAX_LEVEL
-from git10m.recipe import WmtsSource, is_address
-from git10m.sources.http import Session, with_environment
+from git10m.recipe import WmtsSource
+from git10m.sources.tile_server.documents import kept_document, name_of, with_own_query
 from git10m.sources.tile_server.template import Template
 
 __all__ = ["Capabilities", "read_capabilities"]
 
-_TIMEOUT_S = 60.0
 _METRES_PER_PIXEL = 0.00028
 """Standardised size of a rendered pixel, by which WMTS states scale denominators (OGC 07-057r7)."""
 _MERCATOR = ("3857", "900913", "102100", "102113", "3785")
@@ -53,8 +49,9 @@ def read_capabilities(source: WmtsSource, *, store: Path) -> Capabilities:
     """
     from owslib.wmts import WebMapTileService  # noqa: PLC0415 - half a second that only WMTS needs
 
-    document = _document(source, store / "capabilities.xml")
-    name = _name(source.address)
+    kept = store / "capabilities.xml"
+    document = kept_document(source, source.address, kept=kept, what="its capabilities")
+    name = name_of(source.address)
     try:
         service = WebMapTileService(source.address, xml=document)
     except Exception as error:
@@ -68,43 +65,10 @@ def read_capabilities(source: WmtsSource, *, store: Path) -> Capabilities:
     style = style or next(iter(layer.styles), "default")
     if source.style is not None and layer.styles and source.style not in layer.styles:
         raise RecipeError(f"source {source.id!r}: no style {source.style!r}; there are {', '.join(layer.styles)}")
-    url = _url(source, service, layer, matrix_set, style)
+    url = with_own_query(_url(source, service, layer, matrix_set, style), source.address)
     box = layer.boundingBoxWGS84
     bounds = (float(box[0]), max(-90.0, float(box[1])), float(box[2]), min(90.0, float(box[3]))) if box else None
     return Capabilities(Template(url, matrices=matrices), tile_px, zooms, bounds)
-
-
-def _document(source: WmtsSource, kept: Path) -> bytes:
-    if kept.exists():
-        return kept.read_bytes()
-    if not is_address(source.address):
-        try:
-            return Path(source.address).read_bytes()
-        except OSError as error:
-            raise RecipeError(
-                f"source {source.id!r}: {source.address} cannot be read ({error.strerror}); give the path or address "
-                "of a capabilities document"
-            ) from error
-    headers = {name: with_environment(text, source_id=source.id) for name, text in source.headers.items()}
-    address = with_environment(source.address, source_id=source.id)
-    try:
-        with Session(headers, contact=source.contact) as session:
-            answer = session.get(address, headers=headers, timeout=_TIMEOUT_S)
-    except requests.RequestException as error:
-        host = urlsplit(source.address).netloc
-        raise SourceError(
-            f"source {source.id!r}: {host} cannot be reached ({type(error).__name__}); check the address and the "
-            "network, then run the same command again"
-        ) from error
-    if answer.status_code != 200:
-        raise SourceError(
-            f"{_name(source.address)}: the server answers {answer.status_code} to the request for its capabilities; "
-            "check the address, and headers if it wants a token"
-        )
-    part = kept.with_name(f".{kept.name}.{os.getpid()}.part")
-    part.write_bytes(answer.content)
-    part.replace(kept)
-    return answer.content
 
 
 def _matrix_set(source: WmtsSource, service: Any, layer: Any) -> tuple[str, tuple[int, int], int, dict[int, str]]:
@@ -207,10 +171,6 @@ def _chosen(what: str, wanted: str | None, offered: Any, source: WmtsSource, *, 
     if wanted is not None and wanted not in offered:
         raise RecipeError(f"source {source.id!r}: no {what} {wanted!r}; there are {shown}")
     return offered[wanted if wanted is not None else names[0]]
-
-
-def _name(address: str) -> str:
-    return address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1] or address
 
 
 def _first_line(error: Exception) -> str:
