@@ -129,7 +129,6 @@ class XyzSource(TileServerSource):
             raise ValueError(f"{url!r} must begin with https:// or http://")
         return url
 
-
     @property
     def is_template(self) -> bool:
         """Whether ``url`` names tiles; else it is the address of a TileJSON."""
