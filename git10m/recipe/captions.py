@@ -156,9 +156,7 @@ class Captions(Table):
         mention: Kinds of fact that a caption may speak of; facts are stored whatever it mentions.
         land_cover: Class raster or polygons.
         areas: Vector layers of named areas and places.
-<<<<<<< HEAD
         checks: What captions are checked for.
-=======
         objects: Vector layers of things that may be seen.
         relief: Elevation model.
     """
