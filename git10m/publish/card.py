@@ -129,7 +129,7 @@ def _card_values(manifest: Mapping[str, Any], found: Survey | None, form: Form) 
         "size": next((name for limit, name in _SIZES if kept < limit), "n>1T" if kept >= 10**12 else "1B<n<10B"),
         "columns": _columns(form, manifest),
         "index_only": set(INDEX_COLUMNS),
-        "recipe": resolved or recipe,
+        "curation": (resolved or recipe).get("curation"),
         "lossy": (recipe.get("image") or {}).get("format", "jpeg") != "png",
         "oversample": bool((recipe.get("tiles") or {}).get("oversample")),
         "has_places": any(int(level) > 0 for level in counts.get("levels", {})),
