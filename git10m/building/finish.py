@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import shapely
 
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
@@ -259,6 +260,7 @@ def _item_note(item: Item) -> dict[str, Any]:
             "licence": scene.licence,
             "attribution": credit(scene.attribution, scene.moment),
             "synthetic": scene.synthetic,
+            "footprint": shapely.to_wkt(shapely.simplify(shapely.from_wkb(scene.outline_wkb), 1e-5), 6),
         }
     return note
 

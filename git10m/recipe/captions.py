@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 
 from git10m.recipe.values import Paths, Table
 
-__all__ = ["Areas", "Captions", "LandCover", "Objects", "Relief"]
+__all__ = ["Areas", "CaptionChecks", "Captions", "LandCover", "Objects", "Relief"]
+
+CheckName = Literal["hedge", "length", "language", "repetition", "form", "contradiction"]
 
 
 class LandCover(Table):
@@ -112,6 +114,39 @@ class Relief(Table):
     attribution: str | None = None
 
 
+class CaptionChecks(Table):
+    """What a caption is checked for; see ``git10m.captions.checks``.
+
+    Attributes:
+        use: Checks that are made; empty: none.
+        min_words: Fewest words of a caption, as ``caption_length`` counts them.
+        max_words: Most words.
+        short_min_words: Fewest words of a short caption, and of one that came with its image.
+        short_max_words: Most words of a short caption.
+        banned: Words and phrases that no caption may hold, beside the hedges; without regard to capitals.
+        allowed: Hedges that are no fault here.
+        action: ``"flag"``: flags go into ``caption_flags``. ``"drop_caption"``: a caption with a flag is emptied too;
+            its row stays.
+    """
+
+    use: tuple[CheckName, ...] = ("hedge", "length", "language", "repetition", "form", "contradiction")
+    min_words: int = Field(default=12, ge=0)
+    max_words: int = Field(default=105, ge=1)
+    short_min_words: int = Field(default=3, ge=0)
+    short_max_words: int = Field(default=30, ge=1)
+    banned: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    action: Literal["flag", "drop_caption"] = "flag"
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        for name in ("", "short_"):
+            least, most = getattr(self, f"{name}min_words"), getattr(self, f"{name}max_words")
+            if least > most:
+                raise ValueError(f"{name}min_words = {least} is above {name}max_words = {most}")
+        return self
+
+
 class Captions(Table):
     """How captions are written.
 
@@ -121,6 +156,7 @@ class Captions(Table):
         mention: Kinds of fact that a caption may speak of; facts are stored whatever it mentions.
         land_cover: Class raster or polygons.
         areas: Vector layers of named areas and places.
+        checks: What captions are checked for.
         objects: Vector layers of things that may be seen.
         relief: Elevation model.
     """
@@ -138,5 +174,6 @@ class Captions(Table):
     )
     land_cover: LandCover | None = None
     areas: tuple[Areas, ...] = ()
+    checks: CaptionChecks = CaptionChecks()
     objects: tuple[Objects, ...] = ()
     relief: Relief | None = None
