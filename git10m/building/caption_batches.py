@@ -83,7 +83,7 @@ def _server(rewording: Rewording) -> OpenAIWriter:
 
 def _open(workspace: Workspace, rewording: Rewording) -> Iterator[Any]:
     captioner = Captioner(
-        rewording.captions, store=workspace.answers, keep_facts=rewording.keep_facts, writer=_NoWriter(rewording)
+        rewording.captions, work=workspace.work, keep_facts=rewording.keep_facts, writer=_NoWriter(rewording)
     )
 
     def pictures() -> Iterator[list[Picture]]:

@@ -19,6 +19,7 @@ from git10m.building.barrier import DROP_REASONS, Decisions
 from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, versions
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.captions.credits import credited, fact_sources
 from git10m.captions.vlm.ledger import summed
 from git10m.curation.pictures import decoded
 from git10m.errors import BuildError
@@ -30,7 +31,7 @@ from git10m.report import write_report
 from git10m.shards import ShardWriter, data_files, file_sha256
 from git10m.sources import Request, credit
 
-__all__ = ["caption_counts", "finish", "write_rejected"]
+__all__ = ["caption_counts", "finish", "mentioned", "write_rejected"]
 
 
 def finish(
@@ -182,6 +183,7 @@ def _manifest(
         workspace.folder / "index.parquet",
         columns=["level", "source_id", "split", "licence", "attribution", "synthetic", "sources"],
     )
+    facts = fact_sources(recipe.captions, placed=bool(pc.any(pc.greater(index["level"], 0)).as_py()))
     files = {f"data/{shard.name}.parquet": _file_note(workspace, shard) for shard in shards}
     for name in ("index.parquet", "rejected.parquet"):
         path = workspace.folder / name
@@ -201,8 +203,9 @@ def _manifest(
         "files": files,
         "items": [_item_note(item) for item in inputs.items],
         "modalities": inputs.modality_notes,
-        "licences": _mentioned(index, "licence"),
-        "attributions": _mentioned(index, "attribution"),
+        "licences": mentioned(index, "licence"),
+        "attributions": sorted({*mentioned(index, "attribution"), *credited(facts)}),
+        "fact_sources": facts,
         "versions": versions(),
     }
 
@@ -290,7 +293,7 @@ def _item_note(item: Item) -> dict[str, Any]:
     return note
 
 
-def _mentioned(index: pa.Table, column: str) -> list[str]:
+def mentioned(index: pa.Table, column: str) -> list[str]:
     """List the licences or attributions of every contribution to any row."""
     parts = pc.list_flatten(index["sources"])
     return sorted({value for value in pc.unique(pc.struct_field(parts, column)).to_pylist() if value})

@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from git10m import records
 from git10m.building.captioning import caption_schema
-from git10m.building.finish import caption_counts
+from git10m.building.finish import caption_counts, mentioned
 from git10m.building.first_pass import CHUNK_ROWS
 from git10m.building.inputs import fingerprint_of, layer_digests, versions
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.captions.credits import credited, fact_sources
 from git10m.captions.writing import CAPTION_COLUMNS, INPUT_COLUMNS, OUR_WRITERS, Captioner, check_writer
 from git10m.engine import Engine, map_shards
 from git10m.publish import read_manifest, write_card, write_index
@@ -49,17 +51,20 @@ class Rewording:
         said: The same table as its author wrote it, for the manifest.
         keep_facts: Tell the facts that stand in the rows, rather than find them anew.
         replace_given: Also write captions of images that came with one.
+        objects: Digests of the files of objects, which stand in ``work/facts``.
     """
 
     captions: Captions
     said: Mapping[str, Any]
     keep_facts: bool
     replace_given: bool
+    objects: tuple[str, ...] = ()
 
     @cached_property
     def layers(self) -> dict[str, str]:
         """Digests of all files that are read: those that facts come from, unless these stay, and a model."""
-        return layer_digests(self.captions, facts=not self.keep_facts)
+        found = layer_digests(self.captions, facts=not self.keep_facts)
+        return found | {f"objects/{number}": digest for number, digest in enumerate(self.objects)}
 
     @cached_property
     def digest(self) -> str:
@@ -94,7 +99,7 @@ class _CaptionPass:
     @cached_property
     def _captioner(self) -> Captioner:
         said = self.rewording
-        return Captioner(said.captions, store=self.workspace.answers, keep_facts=said.keep_facts)
+        return Captioner(said.captions, work=self.workspace.work, keep_facts=said.keep_facts)
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ def recaption(folder: Path, rewording: Rewording, *, engine: Engine | None = Non
         renewed = _renewed(manifest, rewording)
         _begin_replacing(workspace, manifest, renewed)
         _for_all(_ReplacePass(workspace, files), files, engine, desc="rows")
-        return _finish(workspace, renewed, files)
+        return _finish(workspace, renewed, files, rewording)
 
 
 def rewording_rows(path: Path, rewording: Rewording, *, images: bool) -> Iterator[pa.Table]:
@@ -224,7 +229,7 @@ def _renewed(manifest: Mapping[str, Any], rewording: Rewording) -> dict[str, Any
     inputs["recipe"]["captions"] = rewording.captions.canonical()
     kept = {name: value for name, value in inputs["layers"].items() if name != "model" and rewording.keep_facts}
     inputs["layers"] = kept | rewording.layers
-    now = {"template": versions()["template"]}
+    now = {name: versions()[name] for name in ("template", "checks")}
     inputs["versions"] = {**inputs["versions"], **now}
     if changed and rewording.captions.drops_rows:
         inputs["recaptioned"] = True  # a build would have dropped other rows
@@ -247,7 +252,9 @@ def _begin_replacing(workspace: Workspace, manifest: Mapping[str, Any], renewed:
         done.unlink()
 
 
-def _finish(workspace: Workspace, renewed: dict[str, Any], files: tuple[Path, ...]) -> dict[str, Any]:
+def _finish(
+    workspace: Workspace, renewed: dict[str, Any], files: tuple[Path, ...], rewording: Rewording
+) -> dict[str, Any]:
     index = workspace.folder / "index.parquet"
     write_index(files, index)
     notes = {path.name: read_json(_beside(workspace, path, "replaced.json")) or {} for path in files}
@@ -256,6 +263,11 @@ def _finish(workspace: Workspace, renewed: dict[str, Any], files: tuple[Path, ..
     hashes["index.parquet"] = {"sha256": file_sha256(index), "rows": rows, "bytes": index.stat().st_size}
     hashes["rejected.parquet"] = renewed["files"]["rejected.parquet"]
     manifest = {**renewed, "files": hashes, "captions": caption_counts(index, workspace.answers, before=renewed)}
+    if not rewording.keep_facts:
+        columns = pq.read_table(index, columns=["level", "sources"])
+        facts = fact_sources(rewording.captions, placed=bool(pc.any(pc.greater(columns["level"], 0)).as_py()))
+        manifest["fact_sources"] = facts
+        manifest["attributions"] = sorted({*mentioned(columns, "attribution"), *credited(facts)})
     write_json(workspace.manifest, manifest)
     write_card(workspace.folder)
     write_report(workspace.folder)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from git10m.building.inputs import write_computed
+import pyarrow.parquet as pq
+
+from git10m.building.inputs import layer_digests, write_computed
 from git10m.building.recaptioning import Rewording
 from git10m.building.workspace import Workspace
+from git10m.captions.objects import prepare_objects
 from git10m.errors import RecipeError
 from git10m.publish import read_manifest
 from git10m.recipe import Captions, Synthetic, is_address, parse_captions, read_toml
 
 __all__ = ["rewording_of"]
+
+_LAYERS = ("land_cover", "areas", "objects", "relief")
+_MARGIN_DEG = 0.1
+"""Around rows, within which objects are read."""
 
 
 def rewording_of(
@@ -33,7 +41,7 @@ def rewording_of(
         variables: Values of ``${NAME}``.
         writer: In place of the recipe's.
         facts: ``"keep"``: those of the rows; ``"new"``: from the recipe's layers; None: new where a recipe that is
-            given has layers.
+            given has other layers than the dataset's facts are from.
         replace_given: Also replace captions that came with their images.
 
     Raises:
@@ -52,13 +60,44 @@ def rewording_of(
         raw["writer"] = writer
     named = {key: _from_here(value) for key, value in (variables or {}).items()}
     look = facts == "new" or (facts is None and recipe is not None)
+    look = facts == "new" or (facts is None and recipe is not None)
     captions = parse_captions(raw, name=name, variables=named, layers=look)
-    keep = facts != "new" and not (look and captions.layers)
-    root = recipe.parent.absolute() if recipe is not None else Path.cwd()
     workspace = Workspace(folder)
-    if not keep and "${scenes}" in str(raw) and isinstance(whole.get("synthetic"), Mapping):
+    look = facts == "new" or (look and bool(captions.layers))
+    if look and "${scenes}" in str(raw) and isinstance(whole.get("synthetic"), Mapping):
         write_computed(Synthetic.model_validate(whole["synthetic"]), workspace.scenes)
-    return Rewording(_located(captions, root, workspace.scenes), raw, keep_facts=keep, replace_given=replace_given)
+    root = recipe.parent.absolute() if recipe is not None else Path.cwd()
+    located = _located(captions, root, workspace.scenes)
+    if look and facts is None and _same_layers(located, manifest):
+        look = False  # the same facts again, but for what the first pass knew of pixels
+    objects: tuple[str, ...] = ()
+    if look and located.objects:
+        workspace.facts.mkdir(parents=True, exist_ok=True)
+        objects = tuple(prepare_objects(located.objects, store=workspace.facts, bounds=_bounds(folder)))
+    return Rewording(located, raw, keep_facts=not look, replace_given=replace_given, objects=objects)
+
+
+def _same_layers(captions: Captions, manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a dataset's facts come from the very layers that a recipe names."""
+    inputs = manifest["inputs"]
+    said = json.loads(json.dumps(captions.canonical()))
+    if any(said[name] != inputs["recipe"]["captions"].get(name) for name in _LAYERS):
+        return False
+    looked = prepare_objects(captions.objects, store=Path(), looking=True) if captions.objects else []
+    now = layer_digests(captions) | {f"objects/{number}": digest for number, digest in enumerate(looked)}
+    before = dict(inputs["layers"])
+    return {**now, "model": ""} == {**before, "model": ""}
+
+
+def _bounds(folder: Path) -> tuple[float, float, float, float] | None:
+    """Return a box in degrees around the rows of a dataset, with a margin; None where it crosses the antimeridian."""
+    noted = json.loads(pq.read_schema(folder / "index.parquet").metadata.get(b"geo", b"{}"))
+    box = noted.get("columns", {}).get("geometry", {}).get("bbox")
+    if box is None:
+        return None
+    west, south, east, north = box
+    found = west - _MARGIN_DEG, south - _MARGIN_DEG, east + _MARGIN_DEG, north + _MARGIN_DEG
+    return None if found[0] < -180.0 or found[2] > 180.0 else found
 
 
 def _from_here(value: str) -> str:

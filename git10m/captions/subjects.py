@@ -10,8 +10,8 @@ from git10m.captions.facts import Subject
 
 __all__ = ["Judge", "Picture", "Writer", "Written", "no_faults"]
 
-Judge = Callable[[str, "Picture"], tuple[str, ...]]
-"""Says what is wrong with a caption of a picture, as ``"check: detail"``; empty: nothing."""
+Judge = Callable[[str, "Picture", str], tuple[str, ...]]
+"""Says what is wrong with a caption of a picture and of a length, as ``"check: detail"``; empty: nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Writer(Protocol):
         """Return the captions of each picture, in order; None where none without faults could be had."""
 
 
-def no_faults(text: str, picture: Picture) -> tuple[str, ...]:
+def no_faults(text: str, picture: Picture, length: str) -> tuple[str, ...]:
     """Find nothing wrong with a caption."""
-    del text, picture
+    del text, picture, length
     return ()

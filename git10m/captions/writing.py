@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from git10m import recipe, records
-from git10m.captions.facts import FactFinder, Subject
+from git10m.captions.checks import Ground, check
+from git10m.captions.facts import FactFinder, Subject, valid_mask
 from git10m.captions.subjects import Judge, Picture, Writer, Written, no_faults
 from git10m.captions.template import VERSION, caption
 from git10m.grid import Tile
@@ -31,7 +32,8 @@ CAPTION_COLUMNS = (
 )
 """Columns of a row that captioning decides about."""
 INPUT_COLUMNS = (
-    *("img_name", "level", "x", "y", "width", "height", "gsd_m", "acquired_at", "acquired_precision", "synthetic"),
+    *("img_name", "level", "x", "y", "width", "height", "gsd_m", "native_gsd_m", "acquired_at", "acquired_precision"),
+    *("synthetic", "sha256"),
     *CAPTION_COLUMNS,
 )
 """Columns of a row that captioning needs to see, beside its image."""
@@ -115,7 +117,7 @@ class Captioner:
 
     Args:
         captions: What the recipe says of captions; its paths are absolute.
-        store: Folder where answers of servers are kept.
+        work: Folder where objects (``facts/``) and answers of servers (``answers/``) are kept.
         keep_facts: Use the facts that stand in the rows, rather than find them anew.
         writer: Who writes; None: whom the recipe names.
 
@@ -125,10 +127,10 @@ class Captioner:
     """
 
     def __init__(
-        self, captions: recipe.Captions, *, store: Path, keep_facts: bool = False, writer: Writer | None = None
+        self, captions: recipe.Captions, *, work: Path, keep_facts: bool = False, writer: Writer | None = None
     ) -> None:
-        self._captions, self._keep_facts = captions, keep_facts
-        self._writer = writer or open_writer(captions, store=store)
+        self._captions, self._keep_facts, self._facts = captions, keep_facts, work / "facts"
+        self._writer = writer or open_writer(captions, store=work / "answers")
 
     @property
     def needs_images(self) -> bool:
@@ -140,7 +142,8 @@ class Captioner:
 
         Args:
             table: `INPUT_COLUMNS` of rows in the order (level, quadkey), and ``image`` where it is needed. What a
-                set says of its images stays; the rest is written.
+                set says of its images stays; the rest is written. ``valid_cells`` of the first pass, where it is
+                there, keeps things out of the facts that lie where a tile has no pixels.
 
         Raises:
             CaptionError: If a model cannot be asked.
@@ -149,6 +152,8 @@ class Captioner:
         for i, written in zip(wanted, self._write(pictures), strict=True):
             if written is not None:
                 rows[i].update(_columns(written))
+        for row in rows:
+            self._flag(row)
         known = records.columns()
         return pa.table(
             {name: pa.array([row[name] for row in rows], type=known[name].type) for name in CAPTION_COLUMNS}
@@ -160,7 +165,8 @@ class Captioner:
 
     def _read(self, table: pa.Table) -> tuple[list[dict[str, Any]], list[int], list[Picture]]:
         """Return the rows with their facts, the positions of those that want a caption, and these as pictures."""
-        rows = table.select(list(INPUT_COLUMNS)).to_pylist()
+        told = [name for name in (*INPUT_COLUMNS, "valid_cells") if name in table.column_names]
+        rows = table.select(told).to_pylist()
         self._find_facts(rows)
         wanted = [i for i, row in enumerate(rows) if row["caption"] is None]
         return rows, wanted, [self._picture(rows[i], table, i) for i in wanted]
@@ -194,10 +200,26 @@ class Captioner:
             found[i] = written
         return found
 
-    @property
-    def judge(self) -> Judge:
-        """What a model's caption must pass, or it is asked again."""
-        return no_faults
+    def judge(self, text: str, picture: Picture, length: str) -> tuple[str, ...]:
+        """Return what is wrong with a model's caption, which is then asked for again."""
+        ground = _ground(picture.place.tile.level if picture.place else None, picture.gsd_m, picture.width)
+        rules = self._captions.checks
+        return tuple(
+            str(flag) for flag in check(text, facts=picture.facts, rules=rules, ground=ground, kind=_kind(length))
+        )
+
+    def _flag(self, row: dict[str, Any]) -> None:
+        """Note what is wrong with the caption of a row, and empty it where the recipe asks for that."""
+        rules = self._captions.checks
+        row["caption_flags"] = None
+        if row["caption"] is None or not rules.use:
+            return
+        kind: Kind = _kind(self._captions.lengths[0]) if row["caption_source"] in OUR_WRITERS else "given"
+        ground = _ground(row["level"] or None, row["gsd_m"], row["width"])
+        found = check(row["caption"], facts=row["caption_facts"], rules=rules, ground=ground, kind=kind)
+        row["caption_flags"] = [str(flag) for flag in found]
+        if found and rules.action == "drop_caption":
+            row.update(dict.fromkeys(CAPTION_COLUMNS[:5]))
 
     @cached_property
     def _template(self) -> TemplateWriter:
@@ -205,7 +227,7 @@ class Captioner:
 
     @cached_property
     def _finder(self) -> FactFinder:
-        return FactFinder(self._captions)
+        return FactFinder(self._captions, store=self._facts)
 
 
 def subject_of(row: Mapping[str, Any]) -> Subject:
@@ -219,7 +241,20 @@ def subject_of(row: Mapping[str, Any]) -> Subject:
         platform=row["caption_facts"]["platform"],
         sensor=row["caption_facts"]["sensor"],
         synthetic=row["synthetic"],
+        native_gsd_m=row["native_gsd_m"],
+        valid=valid_mask(row.get("valid_cells")),
     )
+
+
+Kind = Literal["long", "short", "given"]
+
+
+def _kind(length: str) -> Kind:
+    return "short" if length == "short" else "long"
+
+
+def _ground(level: int | None, gsd_m: float | None, size_px: int) -> Ground:
+    return Ground(level=level, gsd_m=gsd_m, size_px=size_px)
 
 
 def _columns(written: Written) -> dict[str, Any]:

@@ -82,7 +82,10 @@ class Conversations:
             except ValueError as error:
                 faults = [f"it is not the JSON object that was asked for ({error})"]
             else:
-                faults = list(dict.fromkeys(fault for each in texts for fault in judge(each, picture)))
+                lengths = zip(texts, self._captions.lengths, strict=True)
+                faults = list(
+                    dict.fromkeys(fault for each, length in lengths for fault in judge(each, picture, length))
+                )
                 if not faults:
                     return texts
             messages = [

@@ -95,14 +95,14 @@ class LocalWriter:
     def write(self, pictures: Sequence[Picture], *, judge: Judge) -> list[Written | None]:
         """Return the captions of each picture."""
         found: list[Written | None] = [None] * len(pictures)
-        waiting = list(range(len(pictures)))
+        waiting, lengths = list(range(len(pictures))), self._captions.lengths
         for attempt in range(self._said.attempts):
             if attempt and self._said.temperature == 0:
                 break  # the likeliest words would be the same
             for start in range(0, len(waiting), self._said.batch):
                 part = waiting[start : start + self._said.batch]
                 for i, texts in zip(part, self._batch([pictures[i] for i in part], attempt), strict=True):
-                    if texts is not None and not any(judge(text, pictures[i]) for text in texts):
+                    if texts is not None and not any(map(judge, texts, [pictures[i]] * len(texts), lengths)):
                         found[i] = Written(texts, "transformers", self.version)
             waiting = [i for i in waiting if found[i] is None]
         return found
