@@ -233,7 +233,7 @@ def _renewed(manifest: Mapping[str, Any], rewording: Rewording) -> dict[str, Any
     inputs["versions"] = {**inputs["versions"], **now}
     if changed and rewording.captions.drops_rows:
         inputs["recaptioned"] = True  # a build would have dropped other rows
-    recipe = {**manifest["recipe"], "captions": dict(rewording.said)}
+    recipe = {**manifest["recipe"], **({"captions": dict(rewording.said)} if rewording.said else {})}
     renewed = {name: value for name, value in manifest.items() if name != "unfinished"}
     found = {"fingerprint": fingerprint_of(inputs), "inputs": inputs, "recipe": recipe}
     return renewed | found | {"versions": {**manifest["versions"], **now}}

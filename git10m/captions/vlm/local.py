@@ -205,6 +205,7 @@ class LocalWriter:
 def _load(folder: Path, said: recipe.TransformersWriter, kind: str) -> tuple[Any, Any, Any]:
     import torch  # noqa: PLC0415 - an extra
     import transformers  # noqa: PLC0415 - an extra
+    from safetensors import SafetensorError  # noqa: PLC0415 - an extra
 
     offline: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     device = said.device if said.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
@@ -215,7 +216,7 @@ def _load(folder: Path, said: recipe.TransformersWriter, kind: str) -> tuple[Any
         model = maker.from_pretrained(str(folder), use_safetensors=True, dtype=dtype, **offline).eval().to(device)
         words = makers.AutoTokenizer.from_pretrained(str(folder), padding_side="left", **offline)
         look = makers.AutoImageProcessor.from_pretrained(str(folder), backend="pil", **offline)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RequestError(
             f"captions.transformers.path {folder.name!r}: the model cannot be loaded on {device} ({reason})"

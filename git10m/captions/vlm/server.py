@@ -240,11 +240,12 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
         now: Unix time.
     """
     said = (headers.get("retry-after") or "").strip()
-    try:
+    if re.fullmatch(r"-?\d+(\.\d+)?", said):
         return max(0.0, float(said))
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - now)
     except ValueError:
-        moment = email.utils.parsedate_to_datetime(said) if re.search(r"\d{4}", said) else None
-    return None if moment is None else max(0.0, moment.timestamp() - now)
+        return None
 
 
 def check_client() -> None:
