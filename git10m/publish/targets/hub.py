@@ -50,7 +50,7 @@ class HubTarget:
         try:
             from huggingface_hub import HfApi  # noqa: PLC0415 - an extra
             from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
-            from huggingface_hub.utils import validate_repo_id  # noqa: PLC0415
+            from huggingface_hub.utils import disable_progress_bars, validate_repo_id  # noqa: PLC0415
         except ImportError as error:
             raise PublishError(f"{address}: publishing to the hub needs huggingface_hub: pip install 'git10m[publish]'") from error
         self.repo, self.private, self.revision = found[1], private, revision or found[2]
@@ -59,6 +59,7 @@ class HubTarget:
         except HFValidationError as error:
             raise TargetError(f"{address}: no name of a repository ({str(error).splitlines()[0]})") from error
         self.address = f"hf://datasets/{self.repo}" + (f"@{self.revision}" if self.revision else "")
+        disable_progress_bars()  # ours shows the whole
         self._api = HfApi(library_name="git10m")
         self.url, self.owner = f"{self._api.endpoint}/datasets/{self.repo}", self.repo.split("/")[0]
 
