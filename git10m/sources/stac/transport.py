@@ -22,7 +22,7 @@ from pystac_client.stac_api_io import StacApiIO
 from git10m.errors import SourceError
 from git10m.recipe import StacSource, is_address
 from git10m.remote import s3_file, user_agent
-from git10m.sources.http import PASSING, Session, with_environment
+from git10m.sources.http import PASSING, LongPauseError, Session, with_environment
 
 __all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "is_secret", "links_of", "without_query"]
 
@@ -214,6 +214,8 @@ def _reason(error: BaseException) -> str:
         (requests.exceptions.InvalidSchema, "no such kind of address"),
         (requests.exceptions.InvalidURL, "no valid address"),
     )
+    if isinstance(error, LongPauseError):
+        return str(error)
     while seen is not None:
         for kind, words in kinds:
             if isinstance(seen, kind):

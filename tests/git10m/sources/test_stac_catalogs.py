@@ -321,6 +321,13 @@ def test_passing_faults_are_overcome(raster: Path, store: Path, server: Canned):
     assert len(server.asked) == 4
 
 
+def test_a_pause_of_hours_is_told_and_not_waited_for(store: Path, server: Canned):
+    server.replies = {"/items": Reply(b"slow down", 429, {"Retry-After": "7200"})}
+    with pytest.raises(SourceError, match=r"/items: cannot be reached \(the server asks for a pause of 2.0 hours\)"):
+        names(f"{server.url}/items?token=abcdef", store)
+    assert len(server.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
