@@ -214,9 +214,9 @@ def _reason(error: BaseException) -> str:
         (requests.exceptions.InvalidSchema, "no such kind of address"),
         (requests.exceptions.InvalidURL, "no valid address"),
     )
-    if isinstance(error, LongPauseError):
-        return str(error)
     while seen is not None:
+        if isinstance(seen, LongPauseError):
+            return str(seen)
         for kind, words in kinds:
             if isinstance(seen, kind):
                 return words
