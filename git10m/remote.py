@@ -182,7 +182,10 @@ def refusal(address: str) -> str | None:
     return None
 
 
-_S3_HINT = "check the bucket's name, AWS_REGION and the credentials (AWS_ACCESS_KEY_ID …, or AWS_NO_SIGN_REQUEST=YES)"
+_S3_HINT = (
+    "check the bucket's name, AWS_REGION and the credentials (AWS_ACCESS_KEY_ID …, or AWS_NO_SIGN_REQUEST=YES; "
+    "AWS_REQUEST_PAYER=requester where the reader pays)"
+)
 
 
 def _local_content(path: Path) -> bytes:
