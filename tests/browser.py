@@ -71,6 +71,7 @@ class Browser:
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._number = 0
+        self._scripted = True
         self._waiting: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.dialogs: list[str] = []
@@ -103,7 +104,7 @@ class Browser:
         self.dialogs.clear()
         self.ask("Page.navigate", url=page.as_uri() + fragment)
         self._loop.run_until_complete(asyncio.wait_for(self._until("Page.loadEventFired"), 60))
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        self._settle("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
         return self
 
     def screen(self, width: int, height: int = 900) -> None:
@@ -124,6 +125,7 @@ class Browser:
 
     def scripts(self, *, enabled: bool) -> None:
         """Let the pages that are opened from now on run their scripts, or not."""
+        self._scripted = enabled
         self.ask("Emulation.setScriptExecutionDisabled", value=not enabled)
 
     def click(self, selector: str) -> None:
@@ -155,11 +157,18 @@ class Browser:
         height = min(int(self.run("document.documentElement.scrollHeight")), most)
         self.screen(int(self.run("innerWidth")), height)
         # Pictures that wait until they come into view do so now.
-        self.run(
+        self._settle(
             "Promise.all([...document.images].filter(i => i.checkVisibility() && i.getBoundingClientRect().top < innerHeight)"
             ".map(i => i.decode().catch(() => 0)))"
         )
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot")["data"]))
+
+    def _settle(self, promise: str) -> None:
+        """Wait for a promise; a page without scripts keeps none, and gets a moment."""
+        if self._scripted:
+            self.run(promise)
+        else:
+            time.sleep(0.5)
 
     async def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         assert self._socket is not None
