@@ -96,7 +96,7 @@ def test_a_rerun_asks_nothing_and_gives_the_same_bytes(dataset: Path) -> None:
         recipe = table(dataset, server.url)
         captioned(dataset, recipe)
         first, count = promised(dataset), len(server.asked)
-        captioned(dataset, recipe, engine=Engine("processes", 2))
+        captioned(dataset, recipe)
         shutil.rmtree(dataset / "work/recaption")
         captioned(dataset, recipe)
         assert promised(dataset) == first
