@@ -77,7 +77,10 @@ def _phrase(entry: Entry, *, in_words: bool) -> str:
     else:
         known = KINDS.get(kind)
         base = known.spoken if known is not None and known.plural is None else f"{article(kind)} {kind}"
-        details = [*([name] if name else []), *([f"mostly in the {part}"] if part else [])]
+        details = [
+            *([f"among them {name}" if _is_several(entry) else name] if name else []),
+            *([f"mostly in the {part}"] if part else []),
+        ]
     return f"{base} ({', '.join(details)})" if details else base
 
 
