@@ -389,6 +389,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "Roads meet at a large roundabout.": ("road",),
     "Arable land with straight furrows dominates the picture.": ("most crops",),
     "Agriculture dominates: parcel after parcel of crops.": ("most crops",),
+    "An overpass lifts one road above another.": ("bridge",),
     "An open-pit mine with spiral ramps dominates.": ("quarry",),
     "A large body of water takes up much of the view.": ("most water",),
     "Tree canopy hides most of the soil.": ("most trees",),

@@ -34,9 +34,11 @@ class Claim:
 
 _NEGATORS = frozenset(
     {"no", "without", "not", "lacking", "lacks", "lack", "devoid", "neither", "nor", "never", "nothing", "zero"}
-    | {"none", "cannot", "hardly", "absence", "minus", "instead", "rather", "excluding", "absent"}
+    | {"none", "cannot", "hardly", "absence", "nowhere", "minus", "instead", "rather", "excluding", "absent"}
 )
+_LOCAL = frozenset({"without", "devoid", "lacking", "free"})
 _NEGATED_AFTER = frozenset({"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible"})
+_INVERTED = frozenset({"is", "are", "can", "was", "were"})
 _NO_NEGATION = frozenset(
     {"only", "fewer", "less", "more", "just", "far", "longer", "doubt", "all", "entirely", "merely"}
 )
@@ -133,14 +135,15 @@ def _class_claims(text: Text, known: Known | None, masked: set[int]) -> list[Cla
     names = {entry.words: entry.words for entry in known.cover if entry.words and entry.words[0] in there}
     if not names:
         return []
-    terms = {match.start: match for match in VOCABULARY.find(text.words, taken=masked)}
+    terms = {i: match for match in VOCABULARY.find(text.words, taken=masked) for i in range(match.start, match.end)}
     claims = []
     for match in Phrases(names).find(text.words, taken=masked):
         term = terms.get(match.start)
-        if term is not None and term.end > match.end:
+        if term is not None and term.end >= match.end and term.end - term.start > match.end - match.start:
             continue
-        same = term.value if term is not None and term.end == match.end and not term.value.startswith("-") else ""
-        claims.append(Claim(match.start, match.end, same, class_words=match.value))
+        same = term is not None and (term.start, term.end) == (match.start, match.end)
+        concept = term.value if term is not None and same and not term.value.startswith("-") else ""
+        claims.append(Claim(match.start, match.end, concept, class_words=match.value))
     return claims
 
 
@@ -153,7 +156,7 @@ def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     if claim.absent:
         return claim
     negator = _negated_before(text, claim.start)
-    if negator is not None and negator in ends:
+    if negator is not None and negator in ends and text.words[negator] in _LOCAL:
         # "Barren land without any vegetation" speaks of that land, not of the tile.
         return Claim(claim.start, claim.end, claim.concept, claim.class_words, said=False)
     if negator is not None or _negated_after(text, claim.end):
@@ -222,6 +225,8 @@ def _negated_before(text: Text, i: int) -> int | None:
             return None if words[j + 1] in _NO_NEGATION else j
         if word == "free":
             return j if words[j + 1] in {"of", "from"} else None
+        if word in _INVERTED and j and (words[j - 1] == "nowhere" or words[j + 1] == "there"):
+            continue  # "nowhere is there a lake", "nowhere can a river be seen"
         if word in _BREAKS or word in _VERBS:
             return None
         if word in _PREPOSITIONS and not (word == "from" and words[j - 1 : j] == ["free"]):

@@ -23,11 +23,13 @@ class Ground:
         level: Zoom level; None when unknown.
         gsd_m: True ground metres a pixel at the centre.
         size_px: Pixels a side.
+        kinds: Kinds of object that were looked for, as of `looked_for`; None: all.
     """
 
     level: int | None = None
     gsd_m: float | None = None
     size_px: int | None = None
+    kinds: frozenset[str] | None = None
 
 
 _MONTHS = {

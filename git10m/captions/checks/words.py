@@ -14,9 +14,10 @@ TERMS: Mapping[str, str] = {
     "water": """
         water|body of water|bodies of water|water body|water bodies|waterbody|waterbodies|waters|water surface
         aquatic|waterside|waterfront|water's edge|shallows|open water|inundated|flooded|flooding|flood waters|floodwater
-        aquaculture|fish farm|rapids|whitewater|waterfall|riffle|shore|shoreline|lagoon|bay|cove|inlet|island|islet
-        isle|archipelago|peninsula|delta|confluence|embayment|headland|isthmus|strait|wave|surf
-        salt pan|salt pond|turquoise shallows|underwater|submerged|swimmer|swimming|fountain|water feature""",
+        aquaculture|fish farm|lagoon|salt pan|salt pond|turquoise shallows|underwater|submerged|water feature""",
+    "waterside": """
+        rapids|whitewater|waterfall|riffle|shore|shoreline|bay|cove|inlet|island|islet|isle|archipelago|peninsula|delta
+        confluence|embayment|headland|isthmus|strait|wave|surf|swimmer|swimming|fountain""",
     "sea": """
         sea|ocean|oceanic|oceanfront|seaside|seashore|seafront|coast|coastal|coastline|coastwards|gulf|fjord|estuary
         estuarine|tidal|offshore|marine|maritime|reef|coral reef|atoll|surf zone|sea water|seawater|saltwater|littoral
@@ -37,13 +38,13 @@ TERMS: Mapping[str, str] = {
     "basin": "retention basin|detention basin|settling basin|settling pond|sedimentation tank|clarifier|sewage lagoon",
     "pool": "swimming pool|outdoor pool|garden pool|backyard pool|lido",
     "harbour": """
-        harbor|harbour|seaport|marina|dock|docks|docked|wharf|wharves|quay|quayside|quays|dockyard|shipyard|moored
-        mooring|moorings|port|port facility|container port|container terminal|ferry terminal|anchorage|anchored|berth
+        harbor|harbour|seaport|marina|dock|docks|wharf|wharves|quay|quayside|quays|dockyard|shipyard
+        port|port facility|container port|container terminal|ferry terminal|anchorage
         dockside|harbourside|slipway|boatyard""",
     "pier": "pier|jetty|jetties|breakwater|groyne|boat ramp|landing stage|pontoon|mole",
     "boat": """
         boat|ship|yacht|sailboat|sailing boat|ferry|ferries|barge|vessel|cargo ship|container ship|fishing boat
-        motorboat|speedboat|canoe|kayak|catamaran|tanker ship|cruise ship|watercraft|freighter|trawler|rowboat""",
+        moored|mooring|moorings|anchored|berth|docked|motorboat|speedboat|canoe|kayak|catamaran|tanker ship|cruise ship|watercraft|freighter|trawler|rowboat""",
     "dam": "dam|weir|spillway|hydroelectric plant|hydroelectric dam|hydropower plant|lock gate|barrage|embankment dam",
     "forest": """
         forest|forested|woodland|woods|wooded|woodlot|jungle|rainforest|rain forest|tree cover|tree canopy|forest canopy
@@ -75,11 +76,11 @@ TERMS: Mapping[str, str] = {
     "pasture": "pasture|pastureland|pasture land|grazing land|grazing|grazed|rangeland|hayfield|hay field|paddock|cattle",
     "savanna": "savanna|savannah|cerrado",
     "grass": "grass|grassy|lawn|turf|green space|greenspace|grass verge|sod|grass covered|herbaceous|mown|mowed|green turf",
-    "shrubland": "shrubland|shrub land|scrubland|scrub land|brushland|bushland|chaparral|maquis|fynbos|sagebrush|garrigue|scrub",
+    "shrubland": "shrub covered|shrub cover|shrubland|shrub land|scrubland|scrub land|brushland|bushland|chaparral|maquis|fynbos|sagebrush|garrigue|scrub",
     "heath": "heath|heathland|moorland|moor|heather|gorse",
     "bush": "bush|shrub|shrubby|brush|shrubbery|hedge|mesquite|cactus|cacti",
     "vegetation": """
-        vegetation|vegetated|greenery|foliage|plants|green plants|lush|verdant|undergrowth|flora|plant life
+        vegetation|vegetated|greenery|foliage|plants|green plants|verdant|undergrowth|flora|plant life
         green cover|leafage|overgrown|weeds""",
     "wetland": """
         wetland|wet land|marsh|marshland|swamp|swampy|swampland|bog|boggy|fen|peatland|peat bog|peat|mire|salt marsh
@@ -101,7 +102,7 @@ TERMS: Mapping[str, str] = {
     "snow": """
         snow|snowy|snow covered|snow capped|snowfield|snow field|snowpack|snowbound|snow clad|snowcap|snowdrift|snowfall
         snow cover|snowcapped|blanketed in white snow|ski slope|ski run|ski piste|avalanche""",
-    "ice": "ice|icy|glacier|glacial|glaciated|ice sheet|ice cap|icefield|ice field|iceberg|ice floe|crevasse|frozen|ice shelf",
+    "ice": "ice|icy|glacier|glacial ice|glacial tongue|glaciated|ice sheet|ice cap|icefield|ice field|iceberg|ice floe|crevasse|frozen|ice shelf",
     "settlement": """
         city|cities|town|village|urban|urbanized|urbanised|urban area|suburb|suburban|suburbia|metropolis|metropolitan
         downtown|settlement|township|built up|built up area|built up land|built environment|built area|city block
@@ -115,10 +116,10 @@ TERMS: Mapping[str, str] = {
         residential|residential area|neighbourhood|neighborhood|housing|housing estate|subdivision|apartment block
         apartment building|apartment complex|apartment|residential building|residential block|housing development
         rows of houses|row of houses|row houses|terraced houses|dense houses|densely packed houses|clusters of houses
-        cluster of houses|mobile home park|trailer park|condominium|residential district|residential street|flats
+        cluster of houses|mobile home park|trailer park|condominium|residential district|residential street
         cul de sac|gated community|housing tract|tract housing|residences|many houses|lots of houses|homesteads""",
     "building": """
-        building|roof|rooftop|roofed|structure|hut|shed|garage|barracks|compound|pavilion|hangar|tent|office
+        building|tower|roof|rooftop|roofed|structure|hut|shed|garage|barracks|compound|pavilion|hangar|tent|office
         brick building|edifice|facility|high building|built structure|construction of buildings|outbuilding|man made structure
         shack|bunker complex|government building|fire station|police station|courthouse|town hall|museum|library|theatre""",
     "house": """
@@ -133,7 +134,7 @@ TERMS: Mapping[str, str] = {
         nuclear plant|nuclear power plant|coal plant|brickworks|thermal power station|industrialised|industrialized
         industrial park|business park|oil well|well pad|pumpjack|cooling tower|workshop|depot|container yard""",
     "commerce": """
-        shopping mall|mall|shopping center|shopping centre|supermarket|store|shop|office building|office block|hotel
+        shopping mall|mall|shopping center|shopping centre|supermarket|office building|office block|hotel
         commercial|commercial area|retail|retail park|restaurant|gas station|petrol station|filling station|service station
         big box|car dealership|marketplace|business center|resort|motel|office tower|hypermarket""",
     "school": "school|university|campus|college|kindergarten|school building|academy|educational institution|schoolyard",
@@ -187,7 +188,7 @@ TERMS: Mapping[str, str] = {
     "wind": "wind turbine|wind farm|windmill|wind park|turbine",
     "power line": "power line|powerline|pylon|transmission line|electricity line|utility line|high voltage line|overhead line",
     "substation": "substation|electric substation|transformer station|switchyard",
-    "tower": "tower|lighthouse|water tower|radio mast|mast|antenna|watchtower|communication tower|obelisk",
+    "tower": "lighthouse|water tower|radio mast|mast|antenna|watchtower|communication tower|obelisk",
     "quarry": """
         quarry|mine|open pit|open pit mine|strip mine|mining|excavation|gravel pit|sand pit|open cast mine|opencast
         mine site|mining site|mineral extraction|tailings|surface mine|gold mine|coal mine""",
@@ -220,7 +221,7 @@ FIGURATIVE = """
     watercolor|water colored|moss green|field of view|fields of view|depth of field|field work|fieldwork|magnetic field
     force field|field data|visual field|oil field|gas field|coal field|snow field line|ice rink|ice cream|ice hockey|skating rink
     river birch|sea lion|water lily|water buffalo|desert rose|forest fire|bush fire|bushfire|wildfire|rain water tank
-    dry river|dry riverbed|dry river bed|dry lake|dry lakebed|dry lake bed|riverbed|river bed|lakebed|lake bed|dry creek
+    glacier bed|old glacier|former glacier|glacial valley|dry river|dry riverbed|dry river bed|dry lake|dry lakebed|dry lake bed|riverbed|river bed|lakebed|lake bed|dry creek
     dry creek bed|creek bed|dry stream|dry stream bed|stream bed|dried up lake|dried up river|dried lake|former lake
     wadi|ephemeral stream|dry wash|dry canal|bay window|loading bay|loading dock|bay tree|docking station|data port|port side
     portside|view port|boat shaped|ship shaped|housing of|housing unit of the sensor|satellite dish|water main|water mains
