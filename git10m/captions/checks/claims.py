@@ -168,7 +168,7 @@ def _is_figure(text: Text, claim: Claim) -> bool:
     """Find comparisons ("like a river", "river-like") and what was ("former airfield")."""
     words, i = text.words, claim.start
     for j in range(i - 1, max(-1, i - 4), -1):
-        if words[j] in _LIKE:
+        if words[j] in _LIKE and not text.joined[j]:
             return not (words[j] == "like" and j and words[j - 1].startswith("look"))
         if words[j] in {"former", "formerly", "abandoned"} and words[j] != "abandoned":
             return True
@@ -237,25 +237,39 @@ def _negated_before(text: Text, i: int) -> int | None:
 
 
 def _negated_after(text: Text, end: int) -> bool:
-    """Find "is absent", "are not visible", "cannot be seen", "-free" after a thing."""
+    """Find "is absent", "are not visible", "cannot be seen", "-free" after a thing, or after a list of things."""
     words = text.words
     if end < len(words) and words[end] in {"free", "less"} and text.joined[end]:
         return True
-    following: Sequence[str] = words[end : end + 5]
-    if not following or following[0] not in {"is", "are", "was", "were", "cannot", "can", "remains", "remain"}:
-        if not following or not following[0].endswith("n't"):
-            return False
-    for j, word in enumerate(following):
-        if word in _NEGATED_AFTER or word.endswith("n't"):
-            later = words[end + j + 1 : end + j + 4]
-            if word in {"not", "cannot"} or word.endswith("n't"):
-                return any(each in _SEEN for each in later)
-            return True
-        if word in _BREAKS or word == ",":
+    for j in range(end, min(end + 8, len(words))):
+        word = words[j]
+        if word in _PREDICATES or word.endswith("n't"):
+            return _denies(words[j : j + 7])
+        if (
+            word in _BREAKS
+            or word in _PREPOSITIONS
+            or word in _VERBS
+            or word in _NEGATORS
+            or not (word.isalpha() or word == ",")
+        ):
             return False
     return False
 
 
+def _denies(predicate: Sequence[str]) -> bool:
+    """Tell whether a predicate says that its subject is not there: "are completely absent", "is not to be seen"."""
+    for j, word in enumerate(predicate):
+        later = predicate[j + 1 : j + 4]
+        if word in {"not", "cannot"} or word.endswith("n't"):
+            return any(each in _SEEN for each in later)
+        if word in _NEGATED_AFTER:
+            return True
+        if j and (word in _BREAKS or word in _PREPOSITIONS or word == ","):
+            return False
+    return False
+
+
+_PREDICATES = frozenset({"is", "are", "was", "were", "cannot", "can", "remains", "remain"})
 _SEEN = frozenset(
     {"visible", "seen", "present", "found", "discernible", "there", "evident", "detected", "observed", "shown"}
 )

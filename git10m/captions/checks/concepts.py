@@ -140,7 +140,7 @@ CONCEPTS: Mapping[str, Concept] = {
     "bare land": _cover("bare", also=("quarry",)),
     "soil": _cover("bare", room=_LAND | {"snow"}),
     "sand": _cover("bare", room=_LAND | {"water"}, also=("golf",)),
-    "rock": _cover("bare", room=_K - {"built", "crops"}),
+    "rock": _cover("bare", room=_K),
     "snow": _cover("snow"),
     "ice": _cover("snow"),
     # What people built

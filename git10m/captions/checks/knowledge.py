@@ -15,7 +15,16 @@ from git10m.captions.cover_text import spoken_class
 from git10m.captions.objects import MAX_KINDS
 from git10m.captions.vocabulary import KINDS
 
-__all__ = ["VOCABULARY", "ClassKnown", "Known", "ObjectKnown", "concepts_named", "cover_kinds", "known_of", "looked_for"]
+__all__ = [
+    "VOCABULARY",
+    "ClassKnown",
+    "Known",
+    "ObjectKnown",
+    "concepts_named",
+    "cover_kinds",
+    "known_of",
+    "looked_for",
+]
 
 VOCABULARY: Phrases[str] = Phrases(dict(terms()))
 """Every term, by its words; see ``concepts.terms`` for the values."""

@@ -50,7 +50,7 @@ TERMS: Mapping[str, str] = {
         forest|forested|woodland|woods|wooded|woodlot|jungle|rainforest|rain forest|tree cover|tree canopy|forest canopy
         canopy|taiga|boreal|conifer|coniferous|coniferous trees|deciduous|broadleaf|broad leaved forest|pine|spruce|fir
         fir tree|birch|beech|eucalyptus|eucalypt|larch|evergreen forest|pine tree|pinewood|timberland|afforested
-        tree covered|tree clad|sylvan|silviculture|tree plantation|thicket|backwoods|forestry|treed slope
+        tree covered|timber covered|timbered|tree clad|treed hills|sylvan|silviculture|tree plantation|thicket|backwoods|forestry|treed slope
         dense trees|densely treed|treetop|understory|forest floor|clearcut|clear cut|logging|cloud forest""",
     "tree": """
         tree|treed|tree lined|hedgerow|shade tree|palm|palm tree|tree line|treeline|grove|copse|copses|tree row
@@ -219,7 +219,7 @@ FIGURATIVE = """
     above sea level|sea green|sea blue|sky blue|ocean blue|forest green|grass green|snow white|snow-white|ice blue|sand colored
     sand coloured|sandy colored|sandy coloured|sandy brown|sand color|rice paper|earth colored|earth tones|water color
     watercolor|water colored|moss green|field of view|fields of view|depth of field|field work|fieldwork|magnetic field
-    force field|field data|visual field|oil field|gas field|coal field|snow field line|ice rink|ice cream|ice hockey|skating rink
+    force field|field of|fields of|tower over|towers over|towering|field data|visual field|oil field|gas field|coal field|snow field line|ice rink|ice cream|ice hockey|skating rink
     river birch|sea lion|water lily|water buffalo|desert rose|forest fire|bush fire|bushfire|wildfire|rain water tank
     glacier bed|old glacier|former glacier|glacial valley|dry river|dry riverbed|dry river bed|dry lake|dry lakebed|dry lake bed|riverbed|river bed|lakebed|lake bed|dry creek
     dry creek bed|creek bed|dry stream|dry stream bed|stream bed|dried up lake|dried up river|dried lake|former lake
