@@ -162,6 +162,7 @@ def _facts(rng: random.Random) -> tuple[dict[str, Any], Ground]:
         for name, weight in zip(names, weights, strict=True)
     ]
     level = rng.randint(10, 18)
+    built = next((entry["part"] for entry in cover if entry["name"] == "Built-up"), None)
     facts = {
         "platform": rng.choice(["satellite", "aerial"]),
         "sensor": None,
@@ -170,7 +171,7 @@ def _facts(rng: random.Random) -> tuple[dict[str, Any], Ground]:
         "place": {"name": rng.choice(TOWNS[country]), "country": country, "distance_km": 9.0, "direction": "north"},
         "areas": None,
         "land_cover": sorted(cover, key=lambda entry: -entry["share"]),
-        "objects": [{"kind": "building", "count": rng.randint(2, 12), "name": None, "part": None}],
+        "objects": [{"kind": "building", "count": rng.randint(2, 12), "name": None, "part": built}],
         "relief": rng.choice(
             [
                 {"lowest_m": 10.0, "highest_m": 40.0, "slope_deg": 1.0},
