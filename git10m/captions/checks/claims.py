@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from git10m.captions.checks.concepts import CONCEPTS
 from git10m.captions.checks.knowledge import VOCABULARY, Known
 from git10m.captions.checks.reading import Phrases, Text
 
@@ -39,6 +40,8 @@ _NEGATORS = frozenset(
 _LOCAL = frozenset({"without", "devoid", "lacking", "free"})
 _NEGATED_AFTER = frozenset({"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible"})
 _INVERTED = frozenset({"is", "are", "can", "was", "were"})
+_ARTICLES = frozenset({"the", "a", "an", "its", "this"})
+_BEFORE_ARTICLES = _NEGATORS | _INVERTED | {"of", "or", "there", ","}
 _NO_NEGATION = frozenset(
     {"only", "fewer", "less", "more", "just", "far", "longer", "doubt", "all", "entirely", "merely"}
 )
@@ -123,7 +126,7 @@ def claims_of(text: Text, known: Known | None, *, masked: set[int]) -> list[Clai
             concept, absent = concept[1:], True
         claims.append(Claim(match.start, match.end, concept, absent=absent, said=bool(concept)))
     claims.sort(key=lambda claim: claim.start)
-    ends = {claim.end for claim in claims}
+    ends = {claim.end for claim in claims if claim.class_words or (claim.concept and CONCEPTS[claim.concept].kinds)}
     return [_looked_at(text, claim, ends) for claim in claims]
 
 
@@ -203,11 +206,10 @@ def _in_name(text: Text, claim: Claim) -> bool:
         start -= 1
     while end < min(len(words), claim.end + _LONGEST_NAME) and capital[end]:
         end += 1
-    if (
-        end - start == claim.end - claim.start
-    ):  # alone in capitals: "a River", or the name of a place: "near Lake, France"
+    if end - start == claim.end - claim.start:  # alone in capitals: "a River", or a place: "near Lake, France"
         before = words[start - 1] if start else ""
-        return before in _RELATIONAL and words[end : end + 1] == [","]
+        among_names = before in {",", "and"} and start > 1 and capital[start - 2]
+        return among_names or (before in _RELATIONAL and words[end : end + 1] == [","])
     before = words[start - 1] if start else ""
     if before == "the" and start > 1:
         before = words[start - 2]
@@ -233,6 +235,8 @@ def _negated_before(text: Text, i: int) -> int | None:
             return None
         if word in {"and", ","} and words[j + 1] in _DETERMINERS:
             return None
+        if word in _ARTICLES and j and not (words[j - 1] in _BEFORE_ARTICLES or words[j - 1].endswith("n't")):
+            return None  # "no clouds hide the lake"
     return None
 
 
