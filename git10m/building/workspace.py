@@ -52,6 +52,11 @@ class Workspace:
         return self.work / "known"
 
     @property
+    def facts(self) -> Path:
+        """Objects of vector layers, kept so that a tile's are found at once."""
+        return self.work / "facts"
+
+    @property
     def manifest(self) -> Path:
         """The note that the build is done."""
         return self.folder / "manifest.json"

@@ -25,8 +25,7 @@ from git10m.captions.object_store import MIN_AREA_PX, Found, ObjectStore, write_
 from git10m.captions.osm_extract import Bounds, is_osm_file, stated_box
 from git10m.captions.vocabulary import KINDS, TABLE_VERSION
 from git10m.grid import FloatArray, Tile, pixel_size_m
-from git10m.remote import content_digest
-from git10m.vectors import at_hand
+from git10m.vectors import at_hand, layer_digest
 
 __all__ = ["MAX_KINDS", "MIN_GROUND_SHARE", "MIN_LINE_SHARE", "MIN_PART_SHARE", "Objects", "View", "prepare_objects"]
 
@@ -94,7 +93,7 @@ def prepare_objects(
     for layer in layers:
         for path in object_files(layer):
             check_layer(layer, path)
-            digest = content_digest(path)
+            digest = layer_digest(path)
             digests.append(digest)
             if not looking:
                 _write(layer, path, store, digest=digest, bounds=bounds)
@@ -120,7 +119,7 @@ class Objects:
         self._stores = []
         for layer in layers:
             for path in object_files(layer):
-                digest = content_digest(path)
+                digest = layer_digest(path)
                 folder = _folder(layer, store, digest=digest)
                 if not folder.exists():
                     _write(layer, path, store, digest=digest, bounds=None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from git10m import recipe, records
-from git10m.captions.facts import FactFinder, Subject
+from git10m.captions.facts import FactFinder, Subject, valid_mask
 from git10m.captions.template import VERSION, caption
 from git10m.grid import Tile
 
@@ -21,7 +22,18 @@ CAPTION_COLUMNS = (
 )
 """Columns of a row that captioning decides about."""
 INPUT_COLUMNS = (
-    *("img_name", "level", "x", "y", "width", "acquired_at", "acquired_precision", "synthetic", "sha256"),
+    *(
+        "img_name",
+        "level",
+        "x",
+        "y",
+        "width",
+        "native_gsd_m",
+        "acquired_at",
+        "acquired_precision",
+        "synthetic",
+        "sha256",
+    ),
     *CAPTION_COLUMNS,
 )
 """Columns of a row that captioning needs to see, beside its image."""
@@ -32,14 +44,15 @@ class Captioner:
 
     Args:
         captions: What the recipe says of captions; its paths are absolute.
+        store: Folder where objects are kept (`FactFinder`); None: a temporary one.
 
     Raises:
         RecipeError: If a path matches no file, or a column is not in its layer.
         SourceError: If a layer cannot be read.
     """
 
-    def __init__(self, captions: recipe.Captions) -> None:
-        self._captions = captions
+    def __init__(self, captions: recipe.Captions, *, store: Path | None = None) -> None:
+        self._captions, self._store = captions, store
 
     @property
     def needs_images(self) -> bool:
@@ -51,9 +64,11 @@ class Captioner:
 
         Args:
             table: `INPUT_COLUMNS` of rows in the order (level, quadkey), and ``image`` where it is needed. What a
-                set says of its images stays; the rest is written.
+                set says of its images stays; the rest is written. ``valid_cells`` of the first pass, where it is
+                there, keeps things out of the facts that lie where a tile has no pixels.
         """
-        rows = table.select(list(INPUT_COLUMNS)).to_pylist()
+        told = [name for name in (*INPUT_COLUMNS, "valid_cells") if name in table.column_names]
+        rows = table.select(told).to_pylist()
         subjects = {i: subject_of(row) for i, row in enumerate(rows) if row["x"] is not None}
         facts = dict(zip(subjects, self._finder.find(list(subjects.values())), strict=True))
         for i, fact in facts.items():
@@ -83,7 +98,7 @@ class Captioner:
 
     @cached_property
     def _finder(self) -> FactFinder:
-        return FactFinder(self._captions)
+        return FactFinder(self._captions, store=self._store)
 
 
 def subject_of(row: Mapping[str, Any]) -> Subject:
@@ -97,4 +112,6 @@ def subject_of(row: Mapping[str, Any]) -> Subject:
         platform=row["caption_facts"]["platform"],
         sensor=row["caption_facts"]["sensor"],
         synthetic=row["synthetic"],
+        native_gsd_m=row["native_gsd_m"],
+        valid=valid_mask(row.get("valid_cells")),
     )

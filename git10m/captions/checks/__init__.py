@@ -40,6 +40,8 @@ VERSION = "1"
 
 _MOST_CHARACTERS = 200_000
 """What comes after is not read; such a caption is flagged by its length."""
+_MOST_COMPARED = 10_000
+"""Characters that are held against facts: a hundred words are wanted, a thousand are read."""
 _MOST_FLAGS = 20
 
 
@@ -96,21 +98,22 @@ def _details(
     ground: Ground | None,
     kind: str,
 ) -> list[str]:
-    masked = named_words(text, known) if name in {"hedge", "contradiction"} else set()
     if name == "hedge":
-        return hedges(text, banned=rules.banned, allowed=rules.allowed, masked=masked)
+        return hedges(text, banned=rules.banned, allowed=rules.allowed, masked=named_words(text, known))
     if name == "length":
         least = rules.min_words if kind == "long" else rules.short_min_words
         most = rules.short_max_words if kind == "short" else rules.max_words
         fault = length_fault(caption, least=least, most=most)
         return [] if fault is None else [fault]
     if name == "contradiction":
-        return [] if known is None else list(_contradictions(text, known, ground=ground, masked=masked))
+        return [] if known is None else list(_contradictions(text, known, ground=ground))
     judge = {"language": language_faults, "repetition": repetitions, "form": form_faults}[name]
     return judge(text)
 
 
-def _contradictions(text: Text, known: Known, *, ground: Ground | None, masked: set[int]) -> Iterator[str]:
+def _contradictions(text: Text, known: Known, *, ground: Ground | None) -> Iterator[str]:
+    text = text if len(text.raw) <= _MOST_COMPARED else read(text.raw[:_MOST_COMPARED])
+    masked = named_words(text, known)
     claims = claims_of(text, known, masked=masked)
     yield from ground_contradictions(text, claims, known)
     yield from count_contradictions(text, claims, known)

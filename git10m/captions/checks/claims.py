@@ -40,12 +40,20 @@ _NEGATED_AFTER = frozenset({"not", "absent", "missing", "nowhere", "lacking", "c
 _NO_NEGATION = frozenset(
     {"only", "fewer", "less", "more", "just", "far", "longer", "doubt", "all", "entirely", "merely"}
 )
-_VERBS = frozenset(
-    ["is", "are", "was", "were", "be", "been", "has", "have", "had", "shows", "show", "showing", "covers", "cover", "covering", "crosses", "cross", "crossing", "runs", "run", "running", "lies", "lie", "lying", "stands", "stand", "stretches", "stretch", "dominates", "dominate", "surrounds", "surround", "fills", "fill", "cuts", "cut", "winds", "wind", "flows", "flow", "borders", "border", "lines", "line", "occupies", "occupy", "extends", "extend", "makes", "make", "contains", "contain", "includes", "include", "features", "feature", "reveals", "reveal", "can", "appears", "appear", "remains", "remain", "dot", "dots", "passes", "pass", "leads", "lead", "meets", "meet", "sits", "sit", "surrounded", "bordered", "bounded", "flanked", "lined", "covered", "filled", "dotted", "crossed", "dominated", "blankets", "blanket"]
-)
-_PREPOSITIONS = frozenset(
-    ["on", "in", "at", "along", "near", "by", "across", "through", "around", "between", "beside", "beside", "over", "under", "from", "to", "into", "toward", "towards", "within", "behind", "above", "below", "amid", "amidst", "among", "alongside", "next", "opposite", "against", "with", "past", "beyond", "after", "before", "onto"]
-)
+_VERBS_LISTED = """
+    is are was were be been has have had shows show showing covers cover covering crosses cross crossing runs run
+    running lies lie lying stands stand stretches stretch dominates dominate surrounds surround fills fill cuts cut
+    winds wind flows flow borders border lines line occupies occupy extends extend makes make contains contain
+    includes include features feature reveals reveal can appears appear remains remain dot dots passes pass leads
+    lead meets meet sits sit surrounded bordered bounded flanked lined covered filled dotted crossed dominated
+    blankets blanket
+"""
+_VERBS = frozenset(_VERBS_LISTED.split())
+_PREPOSITIONS_LISTED = """
+    on in at along near by across through around between beside beside over under from to into toward towards
+    within behind above below amid amidst among alongside next opposite against with past beyond after before onto
+"""
+_PREPOSITIONS = frozenset(_PREPOSITIONS_LISTED.split())
 _BREAKS = frozenset(
     {";", ":", ".", "!", "?", "(", ")", "—", "–", "-", "but", "while", "whereas", "although", "which"}
 ) | {
@@ -61,6 +69,7 @@ _LENGTHS = frozenset({"km", "kilometre", "kilometres", "kilometer", "kilometers"
 _RELATIONAL = frozenset(
     {"of", "near", "from", "in", "around", "at", "to", "towards", "outside", "for", "by", "over", "above"}
 )
+_LONGEST_NAME = 6
 _FEATURE_FIRST = frozenset(
     {"lake", "river", "mount", "cape", "gulf", "bay", "port", "loch", "castle", "isle", "island"}
 )
@@ -77,10 +86,10 @@ def _names_in(text: Text, known: Known) -> list[tuple[int, int]]:
     found = []
     there = set(text.words)
     for words in known.names:
-        if words[0] not in there:
+        if not there.issuperset(words):
             continue
         size = len(words)
-        for i in range(len(text.words) - size + 1):
+        for i in (i for i, word in enumerate(text.words) if word == words[0]):
             if tuple(text.words[i : i + size]) == words and _is_name(text, i, i + size):
                 found.append((i, i + size))
     return found
@@ -112,7 +121,8 @@ def claims_of(text: Text, known: Known | None, *, masked: set[int]) -> list[Clai
             concept, absent = concept[1:], True
         claims.append(Claim(match.start, match.end, concept, absent=absent, said=bool(concept)))
     claims.sort(key=lambda claim: claim.start)
-    return [_looked_at(text, claim) for claim in claims]
+    ends = {claim.end for claim in claims}
+    return [_looked_at(text, claim, ends) for claim in claims]
 
 
 def _class_claims(text: Text, known: Known | None, masked: set[int]) -> list[Claim]:
@@ -134,13 +144,19 @@ def _class_claims(text: Text, known: Known | None, masked: set[int]) -> list[Cla
     return claims
 
 
-def _looked_at(text: Text, claim: Claim) -> Claim:
+def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     """Tell negations, comparisons, distances and names from claims."""
     if not claim.said:
         return claim
     if _is_figure(text, claim) or _is_distant(text, claim) or (not claim.class_words and _in_name(text, claim)):
         return Claim(claim.start, claim.end, claim.concept, claim.class_words, said=False)
-    if not claim.absent and (_negated_before(text, claim.start) or _negated_after(text, claim.end)):
+    if claim.absent:
+        return claim
+    negator = _negated_before(text, claim.start)
+    if negator is not None and negator in ends:
+        # "Barren land without any vegetation" speaks of that land, not of the tile.
+        return Claim(claim.start, claim.end, claim.concept, claim.class_words, said=False)
+    if negator is not None or _negated_after(text, claim.end):
         return Claim(claim.start, claim.end, claim.concept, claim.class_words, absent=True)
     return claim
 
@@ -180,9 +196,9 @@ def _in_name(text: Text, claim: Claim) -> bool:
         # At the beginning of a sentence a capital tells nothing, but a second one does: "Forest Hills lies in …".
         return text.first[claim.start] and follows and capital[claim.start] and words[claim.start] not in _FEATURE_FIRST
     start, end = claim.start, claim.end
-    while start and capital[start - 1]:
+    while start > claim.start - _LONGEST_NAME and start and capital[start - 1]:
         start -= 1
-    while end < len(words) and capital[end]:
+    while end < min(len(words), claim.end + _LONGEST_NAME) and capital[end]:
         end += 1
     if (
         end - start == claim.end - claim.start
@@ -197,22 +213,22 @@ def _in_name(text: Text, claim: Claim) -> bool:
     return (end > claim.end and claim.start != start) or (end > claim.end and words[claim.start] not in _FEATURE_FIRST)
 
 
-def _negated_before(text: Text, i: int) -> bool:
+def _negated_before(text: Text, i: int) -> int | None:
+    """Return the word before a thing that negates it; None where none does."""
     words = text.words
     for j in range(i - 1, max(-1, i - 14), -1):
         word = words[j]
         if word in _NEGATORS or word.endswith("n't"):
-            follows = words[j + 1] if j + 1 < len(words) else ""
-            return follows not in _NO_NEGATION
+            return None if words[j + 1] in _NO_NEGATION else j
         if word == "free":
-            return words[j + 1 : j + 2] in (["of"], ["from"])
+            return j if words[j + 1] in {"of", "from"} else None
         if word in _BREAKS or word in _VERBS:
-            return False
+            return None
         if word in _PREPOSITIONS and not (word == "from" and words[j - 1 : j] == ["free"]):
-            return False
+            return None
         if word in {"and", ","} and words[j + 1] in _DETERMINERS:
-            return False
-    return False
+            return None
+    return None
 
 
 def _negated_after(text: Text, end: int) -> bool:

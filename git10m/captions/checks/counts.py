@@ -13,12 +13,18 @@ from git10m.captions.checks.reading import Text
 
 __all__ = ["count_contradictions"]
 
-_NUMBERS = {
-    word: number
-    for number, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
-    )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "dozen": 12, "pair": 2}
+_UP_TO_TWENTY = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty
+"""
+_NUMBERS = {word: number for number, word in enumerate(_UP_TO_TWENTY.split())} | {
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "hundred": 100,
+    "dozen": 12,
+    "pair": 2,
+}
 _MANY = {"dozens": 24, "hundreds": 150, "thousands": 1500, "numerous": 4, "many": 4, "several": 3, "countless": 20}
 _EXACT_UP_TO = 3
 _MORE = 1.25

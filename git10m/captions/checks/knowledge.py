@@ -27,7 +27,7 @@ _KINDS = tuple(
         (r"woody wetlands?|swamp forest|forested wetland|wooded wetland", "wetland trees"),
         (r"transitional woodland", "trees shrub"),
         (r"agro-?forest|dehesa|montado", "crops trees grass"),
-        (r"natural vegetation|green cover|vegetation|vegetated(?<!un)", "grass shrub trees"),
+        (r"natural vegetation|green cover", "grass shrub trees"),
         (r"tree|forest|wood(?:s|land|lot|ed)?\b|conifer|broad-?leav|deciduous|evergreen|jungle|taiga|pine\b|eucalypt", "trees"),
         (r"orchard|fruit|olive|vineyard|vine\b|berry|citrus|plantation|palm", "crops trees"),
         (r"crop|arable|agricultur|farm|cultivat|field|wheat|maize|corn\b|cereal|soy|cotton|sugar|irrigated|tillage|fallow", "crops"),
@@ -76,18 +76,51 @@ def cover_kinds(name: str) -> frozenset[str] | None:
     for pattern, kinds in _KINDS:
         if pattern.search(text):
             found |= kinds
+    if not found and re.search(r"\bveget|plants", text):
+        return frozenset({"grass", "shrub", "trees"})
     return found or None
 
 
 @functools.lru_cache(maxsize=4096)
 def _concepts_named(text: str) -> frozenset[str]:
     """Return the concepts that a class name or a kind of object speaks of."""
-    words = [word for word in plain_words(text)]
-    found = {match.value for match in VOCABULARY.find(words)} | set(_OF_KINDS.get(" ".join(words), "").split())
+    words = plain_words(text)
+    if (own := _OF_KINDS.get(" ".join(words))) is not None:
+        return frozenset(own.split())
+    found = {match.value for match in VOCABULARY.find(words)}
     return frozenset(name for name in found if name and not name.startswith("-"))
 
 
 _OF_KINDS: Mapping[str, str] = {
+    "residential road": "road street",
+    "living street": "road street",
+    "service road": "road street",
+    "industrial area": "industry",
+    "commercial area": "commerce",
+    "airport apron": "airport runway",
+    "airport terminal": "airport building",
+    "prison": "building",
+    "row of trees": "tree",
+    "rows of trees": "tree",
+    "plant nursery": "crops greenhouse",
+    "swimming pool": "pool",
+    "body of water": "water pond lake",
+    "water basin": "basin",
+    "salt pond": "basin",
+    "coastline": "sea beach",
+    "island": "water",
+    "riding arena": "pitch",
+    "running track": "pitch",
+    "race track": "racetrack",
+    "ice rink": "pitch stadium",
+    "campsite": "park",
+    "petrol station": "commerce",
+    "solar panels": "solar",
+    "tram line": "railway",
+    "scree": "rock soil",
+    "bare rock": "rock",
+    "dock": "harbour pier",
+    "breakwater": "pier harbour",
     "wood": "forest",
     "woods": "forest",
     "works": "industry",
@@ -114,7 +147,6 @@ _OF_KINDS: Mapping[str, str] = {
     "mall": "commerce",
     "allotments": "garden crops",
     "brownfield": "construction",
-    "coastline": "sea",
     "building": "building",
     "pond": "pond",
     "footway": "path street",

@@ -22,9 +22,15 @@ _JUDGED_WORDS = 10
 _LEAST_FOREIGN = 2
 """Fewest small words of another language that tell of it."""
 
-_ENGLISH = frozenset(
-    ["a", "an", "the", "this", "that", "these", "those", "there", "here", "it", "its", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "of", "in", "on", "at", "by", "with", "from", "to", "into", "over", "under", "above", "below", "near", "between", "among", "along", "across", "through", "around", "and", "or", "but", "nor", "not", "no", "as", "for", "which", "who", "whose", "where", "when", "while", "some", "many", "several", "few", "all", "each", "both", "one", "two", "three", "four", "lots", "other", "another", "also", "about", "most", "more", "than", "very", "can", "two's", "they", "them", "their", "he", "she", "we", "our", "you", "your", "i", "his", "her", "up", "down", "out", "off", "next", "side", "surrounded", "covered", "shows", "showing", "show", "seen", "view", "image", "only", "such", "just", "do", "does", "did", "will", "would", "so", "if", "then", "within", "without", "during", "before", "after", "against", "toward", "towards", "beside", "beyond"]
-)
+_SMALL_WORDS = """
+    a an the this that these those there here it its is are was were be been being has have had of in on at by with from
+    to into over under above below near between among along across through around and or but nor not no as for which who
+    whose where when while some many several few all each both one two three four lots other another also about most
+    more than very can they them their he she we our you your i his her up down out off next side surrounded covered
+    shows showing show seen view image only such just do does did will would so if then within without during before
+    after against toward towards beside beyond
+"""
+_ENGLISH = frozenset(_SMALL_WORDS.split())
 _OTHERS = {
     "German": """der die das und ist ein eine einer eines einem einen mit auf von zu im dem den des nicht sich auch es sind
     wird werden bei nach durch über unter zwischen sowie aus für einige mehrere viele zeigt diese dieser dieses bild""",

@@ -48,9 +48,11 @@ _SEASON_ADJECTIVES = {"wintry": "winter", "wintertime": "winter", "summertime": 
 }
 _ORDER = ("winter", "spring", "summer", "autumn")
 _OF_TIME = frozenset({"in", "during", "of", "early", "late", "mid", "this", "its", "from", "throughout", "at"})
-_TIMED = frozenset(
-    ["image", "scene", "day", "days", "month", "months", "season", "seasons", "landscape", "view", "capture", "photo", "snapshot", "light", "sun", "conditions", "afternoon", "morning", "colors", "colours", "foliage", "weather", "pass", "imagery", "satellite", "period", "time", "of"]
-)
+_TIMED_LISTED = """
+    image scene day days month months season seasons landscape view capture photo snapshot light sun conditions
+    afternoon morning colors colours foliage weather pass imagery satellite period time of
+"""
+_TIMED = frozenset(_TIMED_LISTED.split())
 _NO_SEASON = frozenset(
     {"wheat", "house", "houses", "resort", "camp", "barley", "crop", "crops", "road", "sports", "olympics"}
 ) | {
@@ -86,18 +88,18 @@ _SENSORS = {
     "gaofen": "gaofen",
 }
 _PER_PIXEL = re.compile(
-    r"(\d+(?:[.,]\d+)?)\s*-?\s*(cm|centimet(?:re|er)s?|m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s*"
-    r"(?:/|-|\s)\s*(?:per|a|each|/)?\s*-?\s*(?:pixel|px|resolution|gsd|spatial resolution|ground sampl)",
+    r"(?<![\d.,])(\d{1,7}(?:[.,]\d{1,6})?)\s{0,3}-?\s{0,3}(cm|centimet(?:re|er)s?|m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s{0,3}"
+    r"(?:/|-|\s)\s{0,3}(?:per|a|each|/)?\s{0,3}-?\s{0,3}(?:pixel|px|resolution|gsd|spatial resolution|ground sampl)",
     re.IGNORECASE,
 )
 _RESOLUTION_OF = re.compile(
     r"(?:resolution|sampl(?:e|ing) distance|gsd|pixel size|pixels?(?: spans?| of| measures?| covers?)?)"
     r"(?: is| of| at| stands at| spans| with| about| approximately| around| roughly| benchmarked| by| its| =|:|\s){0,8}"
-    r"(\d+(?:\.\d+)?)\s*-?\s*(cm|centimet(?:re|er)s?|m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\b",
+    r"(\d{1,7}(?:\.\d{1,6})?)\s{0,3}-?\s{0,3}(cm|centimet(?:re|er)s?|m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\b",
     re.IGNORECASE,
 )
 _SIDE = re.compile(
-    r"(\d+(?:[.,]\d+)?)\s*(m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s+(?:on (?:a|each) side|on each side|wide and high|a side|across|wide)\b",
+    r"(?<![\d.,])(\d{1,7}(?:[.,]\d{1,6})?)\s{0,3}(m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s{1,3}(?:on (?:a|each) side|on each side|wide and high|a side|across|wide)\b",
     re.IGNORECASE,
 )
 _LEVEL = re.compile(r"\b(?:zoom[ -]level|level of zoom|zoom|level)\s+(\d{1,2})\b", re.IGNORECASE)
@@ -106,6 +108,7 @@ _ELEVATION = re.compile(
     r"(\d{1,3}(?:,\d{3})|\d{1,4})\s*(m|met(?:re|er)s?)\b",
     re.IGNORECASE,
 )
+_OF_PIXELS = frozenset({"pixel", "pixels", "px", "resolution", "gsd", "sampling", "sample"})
 _SAME_LENGTH = 0.16
 """Lengths are told with two digits, and once for the equator, once for the place: ``resolution`` and ``gsd_m``."""
 
@@ -287,10 +290,13 @@ def _relief(text: Text, facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lengths(text: Text, ground: Ground) -> Iterator[str]:
+    if not any(word[0].isdigit() for word in text.words):
+        return
     nominal = None if ground.level is None else 2.0 ** (17 - ground.level)
     if ground.size_px and nominal:
         nominal *= 256 / ground.size_px
-    for pattern in (_PER_PIXEL, _RESOLUTION_OF):
+    of_pixels = not _OF_PIXELS.isdisjoint(text.words)
+    for pattern in (_PER_PIXEL, _RESOLUTION_OF) if of_pixels else ():
         for match in pattern.finditer(text.raw):
             if ground.gsd_m and not _same(_metres(match), ground.gsd_m, nominal):
                 yield f"{match[1]} {match[2]} per pixel (it is {ground.gsd_m:.2g} m)"

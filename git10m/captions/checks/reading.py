@@ -118,22 +118,20 @@ class Phrases(Generic[Value]):
                 self._longer.setdefault(words[0], []).append((words, value))
         for listed in self._longer.values():
             listed.sort(key=lambda entry: -len(entry[0]))
+        self._first = self._single.keys() | self._longer.keys()
 
     def find(self, words: Sequence[str], *, taken: Iterable[int] = ()) -> list[Match[Value]]:
         """Return the phrases in order of place; words that are ``taken`` are no part of any."""
-        closed = frozenset(taken)
+        first, closed = self._first, frozenset(taken)
         found: list[Match[Value]] = []
-        i, count = 0, len(words)
-        while i < count:
-            word = words[i]
-            match = None
-            if (word in self._single or word in self._longer) and i not in closed:
-                match = self._at(words, i, closed)
-            if match is None:
-                i += 1
-            else:
+        after = 0
+        for i in [i for i, word in enumerate(words) if word in first]:
+            if i < after or i in closed:
+                continue
+            match = self._at(words, i, closed)
+            if match is not None:
                 found.append(match)
-                i = match.end
+                after = match.end
         return found
 
     def _at(self, words: Sequence[str], i: int, closed: frozenset[int]) -> Match[Value] | None:

@@ -15,7 +15,7 @@ TERMS: Mapping[str, str] = {
         water|body of water|bodies of water|water body|water bodies|waterbody|waterbodies|waters|water surface
         aquatic|waterside|waterfront|water's edge|shallows|open water|inundated|flooded|flooding|flood waters|floodwater
         aquaculture|fish farm|rapids|whitewater|waterfall|riffle|shore|shoreline|lagoon|bay|cove|inlet|island|islet
-        isle|archipelago|peninsula|delta|confluence|embayment|headland|isthmus|strait|wave|surf|swell|wake|ripple
+        isle|archipelago|peninsula|delta|confluence|embayment|headland|isthmus|strait|wave|surf
         salt pan|salt pond|turquoise shallows|underwater|submerged|swimmer|swimming|fountain|water feature""",
     "sea": """
         sea|ocean|oceanic|oceanfront|seaside|seashore|seafront|coast|coastal|coastline|coastwards|gulf|fjord|estuary
@@ -33,9 +33,9 @@ TERMS: Mapping[str, str] = {
     "lake": """
         lake|lakeside|lakeshore|lakefront|reservoir|loch|tarn|lacustrine|impoundment|water reservoir|lake shore|laguna
         crater lake""",
-    "pond": "pond|fishpond|waterhole|water hole|watering hole|duck pond|farm pond|fish pond",
+    "pond": "pond|pool|fishpond|waterhole|water hole|watering hole|duck pond|farm pond|fish pond",
     "basin": "retention basin|detention basin|settling basin|settling pond|sedimentation tank|clarifier|sewage lagoon",
-    "pool": "pool|swimming pool|outdoor pool|backyard pool|lido",
+    "pool": "swimming pool|outdoor pool|garden pool|backyard pool|lido",
     "harbour": """
         harbor|harbour|seaport|marina|dock|docks|docked|wharf|wharves|quay|quayside|quays|dockyard|shipyard|moored
         mooring|moorings|port|port facility|container port|container terminal|ferry terminal|anchorage|anchored|berth
@@ -62,8 +62,9 @@ TERMS: Mapping[str, str] = {
         rice terrace|tillage|wheat field|cornfield|vegetable plot|market garden|tea plantation|plantation|combine
         harvester|agricultural crop|crop plot|cash crop|grain field|growing crop""",
     "orchard": """
-        orchard|vineyard|vine|vines|olive grove|olive tree|fruit tree|citrus grove|citrus|palm plantation|oil palm
-        banana plantation|coffee plantation|almond grove|berry plantation|viticulture|grapevine|olive groves""",
+        orchard|olive grove|olive tree|fruit tree|citrus grove|citrus|palm plantation|oil palm
+        banana plantation|coffee plantation|almond grove|berry plantation|olive groves""",
+    "vineyard": "vineyard|vine|viticulture|grapevine",
     "farmland": """
         farmland|farm land|agricultural|agriculture|farming|agrarian|croft|ranch|ranchland|agricultural land
         agricultural field|farm field|farmed|agro pastoral|fallow|arable fields""",
@@ -123,7 +124,8 @@ TERMS: Mapping[str, str] = {
     "house": """
         house|home|villa|cabin|cottage|dwelling|bungalow|mansion|residence|mobile home|homestead|chalet|single family home
         detached house|duplex|townhouse|lodge|household""",
-    "farm": "farm|farmhouse|farmstead|barn|farmyard|farm building|stable|cowshed|poultry farm|dairy farm|grange|silage",
+    "farm": "farm|farmyard|farmstead|poultry farm|dairy farm",
+    "barn": "farmhouse|barn|farm building|stable|cowshed|grange|farm shed",
     "industry": """
         factory|factories|industrial|industry|industries|warehouse|refinery|oil refinery|power plant|power station
         industrial zone|industrial estate|manufacturing|smelter|foundry|sawmill|logistics center|distribution center
@@ -142,12 +144,13 @@ TERMS: Mapping[str, str] = {
     "castle": "castle|fortress|palace|citadel|ruins",
     "road": """
         road|roadway|roadside|carriageway|thoroughfare|dirt road|paved road|gravel road|country road|tarmac road
-        asphalt road|access road|road network|two lane|lane road|lane|roadbed|cars driving|traffic|tarred road|bus station
+        asphalt road|access road|road network|two lane road|four lane|six lane|lane road|roadbed|cars driving|traffic|tarred road|bus station
         unpaved road|rural road|winding road|byroad|toll booth|toll plaza""",
     "motorway": """
         motorway|highway|freeway|expressway|interstate|turnpike|dual carriageway|autobahn|ring road|beltway|bypass
         multi lane|multilane|divided highway|slip road|on ramp|off ramp""",
-    "street": "street|alley|driveway|avenue|boulevard|sidewalk|pavement|paved|asphalt|promenade|crosswalk|cobbled",
+    "street": "street|lane|alley|driveway|avenue|boulevard|sidewalk|promenade|crosswalk|cobbled|laneway",
+    "paved": "pavement|paved|asphalt|asphalted|tarmac",
     "intersection": """
         intersection|crossroads|crossroad|roundabout|traffic circle|road junction|junction|t junction|interchange
         cloverleaf|spaghetti junction|road crossing|street corner|highway interchange""",
