@@ -132,9 +132,9 @@ def test_what_a_server_refuses_is_told_without_the_signature(answer: Answer, mes
 
 def test_a_server_that_knows_no_ranges_is_told(tmp_path: Path):
     whole = cog(tmp_path / "a.tif", side=512).read_bytes()
-    with RudeServer(lambda *_: Answer(200, whole, {"Content-Type": "image/tiff"})) as server:
-        with pytest.raises(SourceError, match=r"a.tif: .*; download it, for its server sends only whole files"):
-            mosaic(source(f"{server.url}/a.tif"))
+    server = RudeServer(lambda *_: Answer(200, whole, {"Content-Type": "image/tiff"}))
+    with server, pytest.raises(SourceError, match=r"a.tif: .*; download it, for its server sends only whole files"):
+        mosaic(source(f"{server.url}/a.tif"))
 
 
 def test_a_host_that_is_not_there_is_told():
