@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from mixed_dataset import mixed_dataset
 from servers import range_server, s3_process, s3_server, stac_api, stac_catalog, titiler
 from small_dataset import small_dataset, synthetic_dataset
 
 __all__ = [
     "imagery",
+    "mixed_dataset",
     "range_server",
     "s3_process",
     "s3_server",

@@ -96,21 +96,24 @@ _TABLE: tuple[tuple[str, Licence], ...] = (
 _PATTERNS = tuple((re.compile(pattern), licence) for pattern, licence in _TABLE)
 
 _SAYS_NOTHING = frozenset(
-    ["", "other", "various", "none", "unknown", "null", "nan", "n a", "na", "tbd", "unstated", "not stated"]
+    ["", "other", "various", "none", "unknown", "null", "nan", "n/a", "n a", "na", "tbd", "unstated", "not stated"]
     + ["unspecified", "not specified", "undefined", "no license", "no licence", "see website", "see below", "custom"]
 )
 _NO_DERIVATIVES = re.compile(
     r"\bno ?deriv|\bnoderiv|without (any )?modification|may not be (modified|altered)|keine bearbeitung|\bno changes\b"
 )
 _NO_COPIES = re.compile(
-    r"\bproprietary\b|all rights reserved|alle rechte vorbehalten|tous droits réservés|commercial licen[cs]e|"
+    r"\bproprietary\b|all rights reserved|alle rechte vorbehalten|tous droits réservés|(?<!non )(?<!non)commercial licen[cs]e|"
     r"(no|not|never)( be| for| to be)? (further )?re ?distribut|no (re)?distribution|redistribution (is )?(prohibited|"
     r"forbidden|not)|not be shared|internal use|personal use|research use only|confidential|\bgoogle (maps|earth)\b|"
     r"\bbing maps\b|view(ing)? only|\b(eula|end user licen[cs]e)\b"
 )
 _NOT_COMMERCIAL = re.compile(r"\bnon ?commercial|not for commercial|no commercial use|\bresearch only\b")
 _SHARE_ALIKE = re.compile(r"\bshare ?alike|same (licen[cs]e|terms)")
-_CC_CODE = re.compile(r"\b(?:cc ?|creativecommons\.org/licenses/)by((?: (?:nc|nd|sa))*)\b(?:[ /]*v?(\d(?:\.\d)?))?")
+_CC_CODE = re.compile(
+    r"(?:\bcc ?|\bcreative ?commons (?:licen[cs]e )?|creativecommons\.org/licenses/|^(?=by (?:nc|nd|sa|\d)))"
+    r"by((?: (?:nc|nd|sa))*)\b(?:[ /]*v?(\d(?:\.\d)?))?"
+)
 _PORTS = re.compile(r"[ /](igo|[a-z]{2})$")
 
 

@@ -110,11 +110,11 @@ def publish(
 
 def _finished(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
-    if not isinstance(manifest.get("files"), dict) or not (folder / "index.parquet").is_file():
-        raise DatasetError(f"{folder}: is not finished, or of an older version; run git10m build again, then publish")
     form = (manifest.get("published") or {}).get("form", "hub")
     if form != "hub":
         raise DatasetError(f"{folder}: is an export ({form}); publish the dataset that it was made of")
+    if not isinstance(manifest.get("files"), dict) or not (folder / "index.parquet").is_file():
+        raise DatasetError(f"{folder}: is not finished, or of an older version; run git10m build again, then publish")
     if not any(name.startswith("data/") for name in manifest["files"]):
         raise DatasetError(f"{folder}: has no rows; there is nothing to publish")
     return manifest

@@ -214,4 +214,6 @@ def _hint(status: int | None) -> str:
 
 
 def _first(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+    # What went wrong with a file is in what went wrong with its transfer.
+    return f"{said} {_first(error.__cause__)}" if isinstance(error, RuntimeError) and error.__cause__ else said
