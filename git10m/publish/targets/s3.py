@@ -48,7 +48,8 @@ class S3Target:
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
-        self.url, self.owner = None, None
+        self.url: str | None = None
+        self.owner: str | None = None
         self.bucket, _, prefix = self.address.removeprefix("s3://").partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
         if not address.removeprefix("s3://").strip("/") or re.search(r"[?*#]|//", self.address.removeprefix("s3://")):
@@ -94,7 +95,7 @@ class S3Target:
             if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
                 return False
             raise
-        return found["ContentLength"] == piece.bytes and found["Metadata"].get("sha256") == piece.sha256
+        return bool(found["ContentLength"] == piece.bytes and found["Metadata"].get("sha256") == piece.sha256)
 
     def put(self, piece: Piece) -> None:
         """Send a file, in parts where it is large; what is sent in part is not seen."""

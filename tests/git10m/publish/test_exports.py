@@ -19,8 +19,8 @@ from git10m.publish.publishing import publish
 from git10m.publish.release import Publication
 from git10m.publish.selection import select
 from git10m.publish.survey import survey
-from git10m.publish.tars import plan_tars, write_tar
 from git10m.publish.targets import open_target
+from git10m.publish.tars import plan_tars, write_tar
 from git10m.verify import verify
 
 OPEN_FILES = pytest.mark.filterwarnings(

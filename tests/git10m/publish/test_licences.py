@@ -47,7 +47,13 @@ NO_DERIVATIVES = (
 )
 
 NO_COPIES = (
-    *("proprietary", "All Rights Reserved", "© Maxar, all rights reserved", "not for redistribution", "Google Maps terms"),
+    *(
+        "proprietary",
+        "All Rights Reserved",
+        "© Maxar, all rights reserved",
+        "not for redistribution",
+        "Google Maps terms",
+    ),
     *("CC BY 4.0 in the public part, otherwise all rights reserved", "commercial licence of the vendor"),
     *("For internal use only", "Do not redistribute", "Redistribution is prohibited"),
 )

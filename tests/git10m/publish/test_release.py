@@ -78,7 +78,9 @@ def test_nothing_of_a_refused_licence_is_in_the_rest(mixed_dataset: Path, rest: 
     assert mixed, "the dataset has tiles of both"
     assert [row["img_name"] for row in rows] == stay
     for row in pq.read_table(rest / "index.parquet", columns=["img_name", "file", "row"]).to_pylist():
-        assert pq.read_table(rest / row["file"], columns=["img_name"])["img_name"][row["row"]].as_py() == row["img_name"]
+        assert (
+            pq.read_table(rest / row["file"], columns=["img_name"])["img_name"][row["row"]].as_py() == row["img_name"]
+        )
 
 
 def test_the_rest_keeps_every_promise_and_accounts_for_what_is_gone(mixed_dataset: Path, rest: Path) -> None:
@@ -248,7 +250,7 @@ def test_an_unfinished_or_older_dataset_is_not_published(mixed_dataset: Path, tm
         published(tmp_path / "empty", tmp_path / "out")
     for change, error, words in (
         (lambda path: (path / "index.parquet").unlink(), DatasetError, "not finished"),
-        (lambda path: older(path), VerificationError, "missing"),
+        (older, VerificationError, "missing"),
     ):
         copy = tmp_path / words.replace(" ", "-")
         link(mixed_dataset, copy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -25,7 +26,9 @@ from git10m.publish.targets import open_target
 from git10m.publish.targets.folder import FolderTarget
 from git10m.verify import verify
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub's, of its own httpx
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Use 'content=:DeprecationWarning"
+)  # huggingface_hub's, of its own httpx
 
 ALL = ("--allow-licence", "CC-BY-NC-ND-4.0", "--allow-licence", "unstated", "--check", "hashes", "--date", "2026-11-24")
 REST = ("--without-refused", "--check", "hashes", "--date", "2026-11-24")
@@ -36,7 +39,9 @@ def run(capfd: pytest.CaptureFixture[str], dataset: Path, target: object, *more:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,7 @@ def test_what_is_interrupted_is_never_taken_for_whole(
     """After every single step of the copy, the folder has no manifest, or all that the manifest lists."""
     run(capfd, mixed_dataset, tmp_path / "out", *REST)
     real = FolderTarget.put
-    for step in range(1, 12):
+    for steps in range(12):  # noqa: B007 - counted to the end
         sent = 0
 
         def dying(self: FolderTarget, piece: Piece) -> None:
@@ -107,7 +112,7 @@ def test_what_is_interrupted_is_never_taken_for_whole(
         assert said.code == 1 and "No space left on device" in said.err and "run it again" in said.err
         assert not (tmp_path / "out/manifest.json").exists()
         assert (tmp_path / "out" / MARK).exists()
-    assert 2 < step < 11
+    assert 2 < steps < 11
     assert content(tmp_path / "out") == arrived
 
 
@@ -224,11 +229,15 @@ def test_large_files_go_to_s3_in_parts(bucket: str, tmp_path: Path, monkeypatch:
     assert found["ETag"].strip('"').endswith("-3")  # of three parts
 
 
-def test_parts_that_a_killed_run_left_are_thrown_away(mixed_dataset: Path, bucket: str, capfd: pytest.CaptureFixture[str]):
+def test_parts_that_a_killed_run_left_are_thrown_away(
+    mixed_dataset: Path, bucket: str, capfd: pytest.CaptureFixture[str]
+):
     import boto3
 
     client = boto3.client("s3")
-    client.put_object(Bucket="tiles", Key=f"sets/mixed/{MARK}", Body=json.dumps({"name": "small", "stale": []}).encode())
+    client.put_object(
+        Bucket="tiles", Key=f"sets/mixed/{MARK}", Body=json.dumps({"name": "small", "stale": []}).encode()
+    )
     client.create_multipart_upload(Bucket="tiles", Key="sets/mixed/data/train-00000-of-00001.parquet")
     assert run(capfd, mixed_dataset, bucket).code == 0
     assert client.list_multipart_uploads(Bucket="tiles").get("Uploads", []) == []
@@ -251,7 +260,9 @@ def test_s3_in_the_way_is_explained(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
 
 
-def test_s3_does_not_overwrite_what_is_not_ours(mixed_dataset: Path, bucket: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_s3_does_not_overwrite_what_is_not_ours(
+    mixed_dataset: Path, bucket: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     import boto3
 
     boto3.client("s3").put_object(Bucket="tiles", Key="sets/mixed/data/other.csv", Body=b"1")
@@ -268,10 +279,18 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     constants = pytest.importorskip("huggingface_hub.constants")
     with running_hub() as running:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        # Its handler keeps the stream of the test that imported it first, which is closed.
+        monkeypatch.setattr(logging.getLogger("huggingface_hub"), "handlers", [])
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield running
+
+
+def asking(hub: Hub) -> dict[str, str]:
+    """Environment of another process that asks this hub."""
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    return {**environment, "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
 
 
 def test_the_hub_gets_the_same_files_in_one_commit(
@@ -300,9 +319,8 @@ def test_the_hub_is_read_by_its_own_libraries(
         "p = h.hf_hub_download('survey/tiles', 'index.parquet', repo_type='dataset', cache_dir=sys.argv[1])\n"
         "print(d['train'].num_rows, d['train'][0]['image'].size, p)"
     )
-    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False,
-                          env={**environment, "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"})  # fmt: skip
+    call = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(call, env=asking(hub), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("52 (256, 256)")
     assert Path(done.stdout.split()[-1]).read_bytes() == (mixed_dataset / "index.parquet").read_bytes()
@@ -376,7 +394,7 @@ def test_a_repository_of_somebody_elses_files_is_left_alone(
 ) -> None:
     import huggingface_hub
 
-    api = huggingface_hub.HfApi()
+    api = huggingface_hub.HfApi(hub.url)
     api.create_repo("survey/tiles", repo_type="dataset")
     api.upload_file(path_or_fileobj=b"1,2", path_in_repo="data.csv", repo_id="survey/tiles", repo_type="dataset")
     said = run(capfd, mixed_dataset, "hf://datasets/survey/tiles", *ALL)
@@ -386,8 +404,7 @@ def test_a_repository_of_somebody_elses_files_is_left_alone(
 def test_a_run_that_is_killed_while_it_sends_is_gone_on_with(mixed_dataset: Path, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     with running_hub() as hub:
-        environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+        environment = asking(hub)
         call = [sys.executable, "-c", "from git10m.cli import main; main()", "publish", str(mixed_dataset),
                 "--to", "hf://datasets/survey/tiles", "--scratch", str(tmp_path), *ALL]  # fmt: skip
         hub.part_bytes, hub.put_delay_s = 200_000, 0.15
