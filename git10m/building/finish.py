@@ -16,9 +16,10 @@ import shapely
 
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
+from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, versions
-from git10m.building.rows import ShardPlan
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.captions.credits import credited, fact_sources
 from git10m.curation.pictures import decoded
 from git10m.errors import BuildError
 from git10m.grid import Tile
@@ -181,6 +182,7 @@ def _manifest(
         workspace.folder / "index.parquet",
         columns=["level", "source_id", "split", "licence", "attribution", "synthetic", "sources"],
     )
+    facts = fact_sources(recipe.captions, placed=bool(pc.any(pc.greater(index["level"], 0)).as_py()))
     files = {f"data/{shard.name}.parquet": _file_note(workspace, shard) for shard in shards}
     for name in ("index.parquet", "rejected.parquet"):
         path = workspace.folder / name
@@ -200,7 +202,8 @@ def _manifest(
         "items": [_item_note(item) for item in inputs.items],
         "modalities": inputs.modality_notes,
         "licences": _mentioned(index, "licence"),
-        "attributions": _mentioned(index, "attribution"),
+        "attributions": sorted({*_mentioned(index, "attribution"), *credited(facts)}),
+        "fact_sources": facts,
         "versions": versions(),
     }
 

