@@ -283,13 +283,19 @@ def report(
 @app.command()
 def publish(
     folder: DatasetFolder,
-    to: Annotated[str, typer.Option("--to", metavar="TARGET", help="FOLDER, s3://BUCKET/PREFIX or hf://datasets/OWNER/NAME.")],
-    form: Annotated[str, typer.Option("--format", help="hub (the folder), webdataset (tars) or git10m (its columns).")] = "hub",
+    to: Annotated[
+        str, typer.Option("--to", metavar="TARGET", help="FOLDER, s3://BUCKET/PREFIX or hf://datasets/OWNER/NAME.")
+    ],
+    form: Annotated[
+        str, typer.Option("--format", help="hub (the folder), webdataset (tars) or git10m (its columns).")
+    ] = "hub",
     allow_licence: Annotated[
-        list[str] | None, typer.Option("--allow-licence", metavar="X", help="Publish rows of it all the same; repeatable.")
+        list[str] | None,
+        typer.Option("--allow-licence", metavar="X", help="Publish rows of it all the same; repeatable."),
     ] = None,
     without_refused: Annotated[
-        bool, typer.Option("--without-refused", help="Leave rows behind whose licence is refused, and publish the rest.")
+        bool,
+        typer.Option("--without-refused", help="Leave rows behind whose licence is refused, and publish the rest."),
     ] = False,
     with_rejected: Annotated[bool, typer.Option("--with-rejected", help="Publish rejected.parquet too.")] = False,
     text_column: Annotated[bool, typer.Option("--text-column", help="git10m: the older form, image and text.")] = False,
