@@ -94,8 +94,12 @@ def open_writer(captions: recipe.Captions, *, store: Path) -> Writer | None:
     return TemplateWriter(captions) if captions.writer == "template" else None
 
 
-def check_writer(captions: recipe.Captions) -> None:
+def check_writer(captions: recipe.Captions, *, key: bool = False) -> None:
     """Find out now, not after hours of other work, that the writer that a recipe asks for cannot be had.
+
+    Args:
+        captions: What the recipe says; its paths are absolute.
+        key: There is something to ask, so the key must be there too.
 
     Raises:
         RequestError: If a package is missing, or a folder holds no model.
@@ -105,7 +109,8 @@ def check_writer(captions: recipe.Captions) -> None:
         from git10m.captions.vlm.server import check_client, key_of  # noqa: PLC0415 - an extra
 
         check_client()
-        key_of(captions.openai)
+        if key:
+            key_of(captions.openai)
     elif captions.transformers is not None and captions.writer == "transformers":
         from git10m.captions.vlm.local import check_model  # noqa: PLC0415 - an extra
 
