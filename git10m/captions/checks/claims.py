@@ -178,7 +178,7 @@ def _is_figure(text: Text, claim: Claim) -> bool:
         if not words[j].isalpha():
             break
     after = words[claim.end] if claim.end < len(words) else ""
-    return after in {"like", "shaped", "colored", "coloured"} and text.joined[claim.end]
+    return after in {"like", "shaped", "looking", "colored", "coloured"} and text.joined[claim.end]
 
 
 def _is_distant(text: Text, claim: Claim) -> bool:
@@ -229,6 +229,8 @@ def _negated_before(text: Text, i: int) -> int | None:
             return j if words[j + 1] in {"of", "from"} else None
         if word in _INVERTED and j and (words[j - 1] == "nowhere" or words[j + 1] == "there"):
             continue  # "nowhere is there a lake", "nowhere can a river be seen"
+        if word in _VERBS and j and (words[j - 1] in {"not", "never", "cannot"} or words[j - 1].endswith("n't")):
+            continue  # "does not contain any lake"
         if word in _BREAKS or word in _VERBS:
             return None
         if word in _PREPOSITIONS and not (word == "from" and words[j - 1 : j] == ["free"]):
@@ -273,7 +275,7 @@ def _denies(predicate: Sequence[str]) -> bool:
     return False
 
 
-_PREDICATES = frozenset({"is", "are", "was", "were", "cannot", "can", "remains", "remain"})
-_SEEN = frozenset(
+_PREDICATES = frozenset({"is", "are", "was", "were", "cannot", "can", "remains", "remain", "do", "does", "did"})
+_SEEN = frozenset({"occur", "appear", "exist", "show", "feature", "grow"}) | frozenset(
     {"visible", "seen", "present", "found", "discernible", "there", "evident", "detected", "observed", "shown"}
 )
