@@ -105,6 +105,7 @@ def _card_values(manifest: Mapping[str, Any], found: Survey | None, form: Form) 
     licences = list(manifest.get("licences", []))
     if found is not None and found.licences.get("unstated"):
         licences.append(None)
+    facts = manifest.get("fact_sources") or []
     recipe = manifest.get("recipe") or {}
     resolved = (manifest.get("inputs") or {}).get("recipe") or {}
     return {
@@ -118,11 +119,11 @@ def _card_values(manifest: Mapping[str, Any], found: Survey | None, form: Form) 
         "splits": _splits(counts.get("splits", {}), shards),
         "megabytes": sum(int(facts.get("bytes", 0)) for facts in shards.values()) / 1e6,
         "sources": _sources(manifest),
-        "facts": manifest.get("fact_sources") or [],
+        "facts": facts,
         "licence": hub_licences(licences),
         "licence_name": _licence_name(licences),
         "licence_link": "NOTICE" if form.files is not None and "NOTICE" in form.files else None,
-        "asks": strictest([*licences, *(fact.get("licence") for fact in manifest.get("fact_sources") or [])]),
+        "asks": strictest([*licences, *(fact["licence"] for fact in facts if fact.get("licence"))]),
         "found": found,
         "present": {"-".join(PurePosixPath(name).name.split("-")[:2]) + "-" for name in shards},
         "left_out": (manifest.get("published") or {}).get("left_out") or {},
