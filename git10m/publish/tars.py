@@ -39,6 +39,8 @@ _OTHER_BYTES = 4_000
 _KEY_CHARACTERS = 60
 _ENDINGS = ("jpg", "png", "webp")
 _NOT_THERE = 255
+_AT_ONCE = 100
+"""Rows that are Python objects at a time: some MB of images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +175,12 @@ def _rows(selection: Selection, tar: Tar) -> Iterator[tuple[str, dict[str, Any]]
             table = file.read_row_group(group)
         mask = selection.kept.get(shard)
         kept = np.ones(table.num_rows, bool) if mask is None else mask[start : start + table.num_rows]
-        for at in np.flatnonzero(kept).tolist():
-            if (shard, start + at) in tar.moved:
-                continue
-            row = table.slice(at, 1).to_pylist()[0]
-            if _ending(row["img_name"]) == tar.ending:
-                yield _key(first + at, row["img_name"]), row
+        for begin in range(0, table.num_rows, _AT_ONCE):
+            rows = table.slice(begin, _AT_ONCE).to_pylist()
+            for at, row in enumerate(rows, start=begin):
+                wanted = kept[at] and _ending(row["img_name"]) == tar.ending
+                if wanted and (shard, start + at) not in tar.moved:
+                    yield _key(first + at, row["img_name"]), row
 
 
 def _row(path: Path, at: int) -> dict[str, Any]:
