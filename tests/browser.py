@@ -98,12 +98,11 @@ class Browser:
     def open(self, page: Path, *, width: int = 1280, height: int = 900, fragment: str = "") -> Self:
         """Show a page on a screen of some size and wait until it is loaded."""
         self.screen(width, height)
-        self.ask("Page.navigate", url="about:blank")
-        self._waiting.clear()
+        # A page that differs in its fragment alone would not be loaded again.
+        self._load("about:blank")
         self.faults.clear()
         self.dialogs.clear()
-        self.ask("Page.navigate", url=page.as_uri() + fragment)
-        self._loop.run_until_complete(asyncio.wait_for(self._until("Page.loadEventFired"), 60))
+        self._load(page.as_uri() + fragment)
         self._settle("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
         return self
 
@@ -158,10 +157,16 @@ class Browser:
         self.screen(int(self.run("innerWidth")), height)
         # Pictures that wait until they come into view do so now.
         self._settle(
-            "Promise.all([...document.images].filter(i => i.checkVisibility() && i.getBoundingClientRect().top < innerHeight)"
+            "Promise.all([...document.images]"
+            ".filter(i => i.checkVisibility() && i.getBoundingClientRect().top < innerHeight)"
             ".map(i => i.decode().catch(() => 0)))"
         )
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot")["data"]))
+
+    def _load(self, address: str) -> None:
+        self._waiting.clear()
+        self.ask("Page.navigate", url=address)
+        self._loop.run_until_complete(asyncio.wait_for(self._until("Page.loadEventFired"), 60))
 
     def _settle(self, promise: str) -> None:
         """Wait for a promise; a page without scripts keeps none, and gets a moment."""
