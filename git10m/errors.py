@@ -7,23 +7,31 @@ codes of the command:
     ├── RequestError              the request was wrong (exit 2)
     │   ├── RecipeError           a recipe that cannot be read, or says something impossible
     │   ├── RegionError           an area of interest that is empty or malformed
-    │   └── DatasetError          a folder that is no dataset, or another one
+    │   ├── DatasetError          a folder that is no dataset, or another one
+    │   ├── LicenceError          rows that may not be published, or not unasked
+    │   └── TargetError           a place that nothing can be published to
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── SourceError           imagery or a layer that cannot be read
         │   └── BandsUnknownError     a raster whose red, green and blue cannot be told
+        ├── CaptionError          captions that cannot be written: a server, a key, a model, a budget
         ├── VerificationError     a dataset that breaks a promise
+        ├── PublishError          a publication that does not arrive (network, rights, disk full)
         └── BuildError            a build that cannot go on (disk full, a worker killed)
 """
 
 __all__ = [
     "BandsUnknownError",
     "BuildError",
+    "CaptionError",
     "DatasetError",
     "Git10mError",
+    "LicenceError",
+    "PublishError",
     "RecipeError",
     "RegionError",
     "RequestError",
     "SourceError",
+    "TargetError",
     "VerificationError",
     "WorkError",
 ]
@@ -53,6 +61,14 @@ class DatasetError(RequestError):
     """A folder is not a dataset, or holds another build."""
 
 
+class LicenceError(RequestError):
+    """Rows are of licences that may not be published, or not unless they are asked for by name."""
+
+
+class TargetError(RequestError):
+    """A place that nothing can be published to: not one of ours, inside the dataset, or taken by another set."""
+
+
 class WorkError(Git10mError):
     """The request was right and the work failed; the same request may succeed later."""
 
@@ -65,8 +81,16 @@ class BandsUnknownError(SourceError):
     """The red, green and blue bands of a raster cannot be told from the file alone."""
 
 
+class CaptionError(WorkError):
+    """Captions cannot be written: a server does not answer, a key is refused, a budget is spent."""
+
+
 class VerificationError(WorkError):
     """A dataset breaks one of its promises."""
+
+
+class PublishError(WorkError):
+    """A publication does not arrive: the server, the network, the rights or the disk are in the way."""
 
 
 class BuildError(WorkError):

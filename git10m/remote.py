@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import os
 import re
+import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -23,18 +24,21 @@ from git10m.recipe import is_address, shown
 
 __all__ = [
     "content_digest",
+    "copy_file",
     "gdal_options",
     "gdal_path",
     "list_files",
     "read_bytes",
     "refusal",
     "s3_file",
+    "s3_server",
     "user_agent",
 ]
 
 _WHOLE_BYTES = 16 * 2**20
 _SAMPLES, _SAMPLE_BYTES = 16, 2**16
 _TIMEOUT_S = 30.0
+_COPY_BYTES = 4 * 2**20
 
 _HTTP_OPTIONS = {
     # Three requests instead of thirteen to open a cloud-optimised GeoTIFF, and whole tiles at once from then on.
@@ -127,6 +131,27 @@ def read_bytes(address: str) -> bytes:
         raise SourceError(f"{shown(address)}: {refusal(address) or _first_line(error)}") from error
 
 
+def copy_file(address: str, path: Path) -> None:
+    """Copy a file at an address of http, https or s3 to a path, some MiB at a time.
+
+    Raises:
+        SourceError: If it does not come, or not whole.
+    """
+    try:
+        with path.open("wb") as target:
+            if address.startswith("s3://"):
+                with s3_file(address) as file:
+                    shutil.copyfileobj(file, target, _COPY_BYTES)
+                return
+            with _answer(address) as answer:
+                shutil.copyfileobj(answer, target, _COPY_BYTES)
+                told = answer.headers.get("Content-Length")
+        if told is not None and path.stat().st_size != int(told):
+            raise ConnectionError(f"{path.stat().st_size} of {told} bytes came; try again")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise SourceError(f"{shown(address)}: {refusal(address) or _first_line(error)}") from error
+
+
 def content_digest(path: str) -> str:
     """Return a digest of a file's content; never fails, for a file that is gone is a fact too.
 
@@ -209,14 +234,14 @@ def _s3() -> Any:
     said: dict[str, Any] = {"anonymous": _yes("AWS_NO_SIGN_REQUEST")}
     if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
         said["region"] = region
-    if server := _s3_server():
+    if server := s3_server():
         said |= {"endpoint_override": server[0], "scheme": server[1]}
     return fs.S3FileSystem(**said)
 
 
 def _s3_options() -> dict[str, str]:
     """Tell GDAL of a server that only ``AWS_ENDPOINT_URL`` names."""
-    server = _s3_server()
+    server = s3_server()
     if server is None or "AWS_S3_ENDPOINT" in os.environ:
         return {}
     return {
@@ -226,8 +251,8 @@ def _s3_options() -> dict[str, str]:
     }
 
 
-def _s3_server() -> tuple[str, str] | None:
-    """Return (host, scheme) of an S3 server other than Amazon's, from the environment."""
+def s3_server() -> tuple[str, str] | None:
+    """Return (host, scheme) of an S3 server other than Amazon's, from the environment; None: Amazon's."""
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if url := os.environ.get(name):
             parts = urlsplit(url)

@@ -236,13 +236,7 @@ class Recipe(Table):
         def moved(model: Any, *names: str) -> Any:
             return model.model_copy(update={name: locate(getattr(model, name)) for name in names})
 
-        cover = self.captions.land_cover
-        captions = self.captions.model_copy(
-            update={
-                "land_cover": moved(cover, "path") if cover is not None else None,
-                "areas": tuple(moved(layer, "path") for layer in self.captions.areas),
-            }
-        )
+        captions = self.captions.located(locate)
         region, sampling = self.region, self.sampling
         if region is not None:
             cut = tuple(locate(each) if isinstance(each, str) else each for each in region.exclude)
@@ -266,9 +260,7 @@ class Recipe(Table):
         for source, written in zip(self.source, said["source"], strict=True):
             for name in (*source.places, *source.manners):
                 del written[name]
-        for layer in (said["captions"]["land_cover"], *said["captions"]["areas"]):
-            if layer is not None:
-                del layer["path"]
+        said["captions"] = self.captions.canonical()
         for other in said["curation"]["against"]:
             del other["path"]
         if said["region"] is not None:  # what its files come to is told apart by its area
