@@ -177,8 +177,7 @@ def _edges(
     first, last = math.floor(low / step + 1e-9), math.floor(high / step + 1e-9) + 1
     if abs(high / step - round(high / step)) < 1e-6 and high >= axis.limits[1] - 1e-9:
         last = round(high / step)  # the largest value that there can be belongs to the last bin
-    round_: npt.NDArray[np.float64] = np.arange(first, max(last, first + 1) + 1) * step
-    return round_
+    return (np.arange(first, max(last, first + 1) + 1) * step).astype(np.float64)
 
 
 def _columns(frame: _Frame, edges: npt.NDArray[np.float64], heights: npt.NDArray[np.float64]) -> str:
