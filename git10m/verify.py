@@ -68,6 +68,9 @@ def verify(folder: Path, *, engine: Engine | None = None) -> list[Finding]:
     if not isinstance(manifest.get("files"), dict):
         return [Finding("manifest.json", "lists no files with their hashes; build the dataset again")]
     findings = list(_check_files(folder, manifest))
+    if "unfinished" in manifest:
+        again = f"{manifest['unfinished']} was interrupted and has replaced a part; run it again"
+        findings.insert(0, Finding("manifest.json", f"the dataset is unfinished: {again}"))
     if any("missing" in finding.what for finding in findings) or _form(manifest) != "hub":
         return findings  # of an export there is no more to promise than that its files are what was sent
     shards = data_files(folder)

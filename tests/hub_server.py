@@ -130,9 +130,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         said = json.loads(body)
         name = f"{said.get('organization') or 'someone'}/{said['name']}"
         if name in self.hub.repos:
-            return self.say(409, {"error": "You already created this dataset repo", "url": f"{self.hub.url}/datasets/{name}"})
+            return self.say(
+                409, {"error": "You already created this dataset repo", "url": f"{self.hub.url}/datasets/{name}"}
+            )
         first = {".gitattributes": b"*.parquet filter=lfs\n"}
-        self.hub.repos[name] = Repo(said.get("visibility") == "private" or bool(said.get("private")), {"main": [(hashlib.sha1(b"0").hexdigest(), first)]})
+        self.hub.repos[name] = Repo(
+            said.get("visibility") == "private" or bool(said.get("private")),
+            {"main": [(hashlib.sha1(b"0").hexdigest(), first)]},
+        )
         return self.say(200, {"url": f"{self.hub.url}/datasets/{name}", "name": name})
 
     def info(self, body: bytes, name: str, branch: str | None = None) -> None:
@@ -164,17 +169,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             said["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
         return said
 
-    def tree(self, body: bytes, name: str, branch: str, below: str = "") -> None:
+    def tree(self, body: bytes, name: str, branch: str, below: str | None) -> None:
         if name not in self.hub.repos:
             return self.lacks(name)
         found = self.revision(self.hub.repos[name], branch)
         if found is None:
             return self.say(404, {"error": "no such revision"}, **{"X-Error-Code": "RevisionNotFound"})
-        prefix, deep = (f"{below.strip('/')}/" if below.strip("/") else ""), "recursive=true" in self.path.lower()
+        below = (below or "").strip("/")
+        prefix, deep = (f"{below}/" if below else ""), "recursive=true" in self.path.lower()
         files = {path: content for path, content in found[1].items() if path.startswith(prefix)}
         if prefix and not files:
             return self.say(404, {"error": "no such entry"}, **{"X-Error-Code": "EntryNotFound"})
-        folders = {prefix + path.removeprefix(prefix).split("/")[0] for path in files if "/" in path.removeprefix(prefix)}
+        folders = {
+            prefix + path.removeprefix(prefix).split("/")[0] for path in files if "/" in path.removeprefix(prefix)
+        }
         said = [{"type": "directory", "path": each, "oid": "0" * 40, "size": 0} for each in sorted(folders)]
         said += [self.entry(path, content) for path, content in sorted(files.items())
                  if deep or "/" not in path.removeprefix(prefix)]  # fmt: skip
@@ -251,7 +259,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 del files[value["path"]]
         new = hashlib.sha1(oid.encode() + body).hexdigest()
         repo.branches[branch].append((new, files))
-        return self.say(200, {"success": True, "commitOid": new, "commitUrl": f"{self.hub.url}/datasets/{name}/commit/{new}"})
+        return self.say(
+            200, {"success": True, "commitOid": new, "commitUrl": f"{self.hub.url}/datasets/{name}/commit/{new}"}
+        )
 
     def resolve(self, body: bytes, name: str, branch: str, path: str) -> None:
         repo = self.hub.repos.get(name)
@@ -278,7 +288,7 @@ ROUTES: list[tuple[str, Any]] = [
     (rf"/api/datasets/{NAME}", Handler.info),
     (rf"/api/datasets/{NAME}/revision/(.+)", Handler.info),
     (rf"/api/datasets/{NAME}/branch/(.+)", Handler.branch),
-    (rf"/api/datasets/{NAME}/tree/([^/]+)(/.*)?", lambda self, body, name, branch, below: Handler.tree(self, body, name, branch, below or "")),
+    (rf"/api/datasets/{NAME}/tree/([^/]+)(/.*)?", Handler.tree),
     (rf"/api/datasets/{NAME}/paths-info/(.+)", Handler.paths),
     (rf"/api/datasets/{NAME}/preupload/(.+)", Handler.preupload),
     (rf"/api/datasets/{NAME}/commit/(.+)", Handler.commit),
@@ -293,6 +303,7 @@ def running_hub() -> Iterator[Hub]:
     hub = Hub()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # a client that hangs up is none
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

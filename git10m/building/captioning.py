@@ -68,7 +68,7 @@ class CaptionPass:
 
     @cached_property
     def _captioner(self) -> Captioner:
-        return Captioner(self.recipe.captions, store=self.workspace.facts)
+        return Captioner(self.recipe.captions, work=self.workspace.work)
 
 
 def caption_schema() -> pa.Schema:

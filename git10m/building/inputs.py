@@ -22,14 +22,17 @@ from pyproj.exceptions import ProjError
 import git10m
 from git10m.building.known import KnownSet, listed, open_known
 from git10m.building.workspace import Workspace
+from git10m.captions.checks import VERSION as CHECKS_VERSION
 from git10m.captions.facts import FactFinder
 from git10m.captions.objects import prepare_objects
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
+from git10m.captions.writing import check_writer
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
 from git10m.recipe import (
     ArchiveSource,
     Areas,
+    Captions,
     Modality,
     Origin,
     PairsSource,
@@ -37,6 +40,7 @@ from git10m.recipe import (
     Recipe,
     SceneSource,
     StacSource,
+    Synthetic,
     TileServerSource,
     WebListSource,
     is_address,
@@ -51,7 +55,7 @@ from git10m.sources.mosaic import Mosaic, group_scenes
 from git10m.sources.raster import Scene, describe
 from git10m.vectors import layer_digest
 
-__all__ = ["Inputs", "Item", "gather", "versions"]
+__all__ = ["Inputs", "Item", "fingerprint_of", "gather", "layer_digests", "versions", "write_computed"]
 
 Bounds = tuple[float, float, float, float]
 
@@ -102,8 +106,7 @@ class Inputs:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the identity."""
-        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return fingerprint_of(self.identity)
 
     @property
     def modalities_digest(self) -> str:
@@ -140,9 +143,11 @@ def gather(
         BuildError: If no scene can be read, or one cannot and the recipe says ``on_error = "stop"``.
     """
     if recipe.synthetic is not None:
-        _write_scenes(recipe, workspace.scenes)
+        write_computed(recipe.synthetic, workspace.scenes)
     located = recipe.located(root, scenes=workspace.scenes)
     FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
+    if not looking:
+        check_writer(located.captions)
     for other in located.curation.against:
         listed(other)  # and a wrong path
     area = area_of(located.region) if located.region is not None else None
@@ -281,11 +286,38 @@ class _Finder:
         return folder
 
 
+def fingerprint_of(identity: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all that goes into a build."""
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def layer_digests(captions: Captions, *, facts: bool = True) -> dict[str, str]:
+    """Return digests of the files that captions depend on: layers of facts, and a model on this machine.
+
+    Args:
+        captions: With absolute paths.
+        facts: False: of the model alone.
+    """
+    found = {
+        f"{number}/{name}": layer_digest(file) if isinstance(layer, Areas) else _layer_content(file)
+        for number, layer in enumerate((captions.land_cover, *captions.areas, captions.relief))
+        if layer is not None and facts
+        for name, file in expand(layer.path)
+    }
+    if captions.writer == "transformers" and captions.transformers is not None:
+        from git10m.captions.vlm.local import model_digest  # noqa: PLC0415 - few recipes have a model
+
+        found["model"] = model_digest(Path(captions.transformers.path))
+    return found
+
+
 def versions() -> dict[str, str]:
     """Return the versions of all that decides about bytes."""
     return {
         "git10m": git10m.__version__,
         "template": TEMPLATE_VERSION,
+        "checks": CHECKS_VERSION,
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "pillow": PIL.__version__,
@@ -299,17 +331,17 @@ def versions() -> dict[str, str]:
     }
 
 
-def _write_scenes(recipe: Recipe, folder: Path) -> None:
+def write_computed(synthetic: Synthetic, folder: Path) -> None:
+    """Write the recipe's own computed scenes, where they are not there yet."""
     from git10m.synthetic import write_scenes  # noqa: PLC0415 - only recipes without imagery of their own need it
 
-    assert recipe.synthetic is not None
     done = folder / "done.json"
-    wanted = json.dumps({"seed": recipe.synthetic.seed, "size_px": recipe.synthetic.size_px, **versions()})
+    wanted = json.dumps({"seed": synthetic.seed, "size_px": synthetic.size_px, **versions()})
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / "lock", wait=True):  # ranks of one job start together
         if done.exists() and done.read_text(encoding="utf-8") == wanted:
             return
-        write_scenes(folder, seed=recipe.synthetic.seed, size_px=recipe.synthetic.size_px)
+        write_scenes(folder, seed=synthetic.seed, size_px=synthetic.size_px)
         done.write_text(wanted, encoding="utf-8")
 
 
@@ -345,19 +377,12 @@ def _identity(
 ) -> dict[str, Any]:
     # What to do about a fault is no part of what is built, so it may be changed after one.
     said = {name: value for name, value in recipe.canonical().items() if name != "on_error"}
-    told = recipe.captions
-    layers = {
-        f"{number}/{name}": layer_digest(file) if isinstance(layer, Areas) else _layer_content(file)
-        for number, layer in enumerate((told.land_cover, *told.areas, told.relief))
-        if layer is not None
-        for name, file in expand(layer.path)
-    }
     scenes = {f"{item.source_id}/{item.name}": item.digest for item in items}
     return {
         "recipe": said,
         "scenes": scenes,
         "sources": {name: value for name, value in imagery.identity.items() if name not in scenes},
-        "layers": layers,
+        "layers": layer_digests(recipe.captions),
         "area": hashlib.sha256(shapely.to_wkb(area)).hexdigest() if area is not None else None,
         "limit": limit,
         "versions": versions(),

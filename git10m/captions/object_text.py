@@ -32,11 +32,9 @@ def object_sentence(objects: Sequence[Entry], draw: Draw, *, ground: str, most: 
     items = [_phrase(entry, in_words=in_words) for entry in told]
     several = _is_several(told[0])
     listed = joined(items)
-    wordings = [
-        f"{ground} shows {listed}",
-        f"{listed} {'are' if several or len(items) > 1 else 'is'} visible in {ground}",
-        f"{ground} holds {listed}",
-    ]
+    wordings = [f"{ground} shows {listed}", f"{ground} holds {listed}"]
+    if not listed[0].isdigit():  # which begins no sentence
+        wordings.append(f"{listed} {'are' if several or len(items) > 1 else 'is'} visible in {ground}")
     if not ground.startswith("this"):
         wordings.append(f"there {'are' if several else 'is'} {listed}")
         wordings.append(f"on the ground there {'are' if several else 'is'} {listed}")
@@ -77,7 +75,10 @@ def _phrase(entry: Entry, *, in_words: bool) -> str:
     else:
         known = KINDS.get(kind)
         base = known.spoken if known is not None and known.plural is None else f"{article(kind)} {kind}"
-        details = [*([name] if name else []), *([f"mostly in the {part}"] if part else [])]
+        details = [
+            *([f"among them {name}" if _is_several(entry) else name] if name else []),
+            *([f"mostly in the {part}"] if part else []),
+        ]
     return f"{base} ({', '.join(details)})" if details else base
 
 

@@ -96,9 +96,13 @@ def deliver(store: Store, release: Release) -> Delivery:
     body = [piece for piece in release.pieces if piece.name not in LAST]
     if mark is None and not stale and all(piece.name in there and store.holds(piece) for piece in (*head, *body)):
         return Delivery(0, len(release.pieces), 0, 0, store.address)
-    begun = {"name": release.manifest["name"], "fingerprint": release.manifest["fingerprint"], "stale": sorted(set(stale))}
+    begun = {
+        "name": release.manifest["name"],
+        "fingerprint": release.manifest["fingerprint"],
+        "stale": sorted(set(stale)),
+    }
     store.write(MARK, json.dumps(begun).encode())
-    if not all(piece.name in there and store.holds(piece) for piece in head):
+    if old is not None and store.read("manifest.json") != head[-1].path.read_bytes():
         for name in reversed(LAST):
             store.remove(name)
     sent = [*_send(store, body, there)]

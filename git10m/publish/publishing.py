@@ -50,7 +50,9 @@ class Published:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a machine."""
-        said: dict[str, Any] = {name: getattr(self, name) for name in ("address", "rows", "left_out", "licences", "files")}
+        said: dict[str, Any] = {
+            name: getattr(self, name) for name in ("address", "rows", "left_out", "licences", "files")
+        }
         if self.delivery is not None:
             sent = {name: getattr(self.delivery, name) for name in ("sent", "kept", "removed", "bytes")}
             said |= {"address": self.delivery.address, **sent}
@@ -96,12 +98,13 @@ def publish(
         return Published(target.address, found.rows, files=sizes, delivery=None, **known)
     # A folder of our own below it: at the end it goes, with all that it holds.
     place = (scratch if scratch is not None else folder / "work") / ".git10m-publish"
-    said = {
-        "creator": wanted.creator or target.owner,
-        "url": wanted.url or target.url,
-        "date": wanted.date or _dated(there, manifest) or _date(place),
-    }
-    release = prepare_release(selection, manifest, replace(wanted, **said), scratch=place)
+    complete = replace(
+        wanted,
+        creator=wanted.creator or target.owner,
+        url=wanted.url or target.url,
+        date=wanted.date or _dated(there, manifest) or _date(place),
+    )
+    release = prepare_release(selection, manifest, complete, scratch=place)
     delivery = target.deliver(release)
     shutil.rmtree(place, ignore_errors=True)
     sizes = {piece.name: piece.bytes for piece in release.pieces}
@@ -110,11 +113,11 @@ def publish(
 
 def _finished(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
-    if not isinstance(manifest.get("files"), dict) or not (folder / "index.parquet").is_file():
-        raise DatasetError(f"{folder}: is not finished, or of an older version; run git10m build again, then publish")
     form = (manifest.get("published") or {}).get("form", "hub")
     if form != "hub":
         raise DatasetError(f"{folder}: is an export ({form}); publish the dataset that it was made of")
+    if not isinstance(manifest.get("files"), dict) or not (folder / "index.parquet").is_file():
+        raise DatasetError(f"{folder}: is not finished, or of an older version; run git10m build again, then publish")
     if not any(name.startswith("data/") for name in manifest["files"]):
         raise DatasetError(f"{folder}: has no rows; there is nothing to publish")
     return manifest
@@ -150,7 +153,8 @@ def _verified(folder: Path, manifest: dict[str, Any], check: Check | None) -> No
         listed = "\n".join(f"  {finding}" for finding in findings[:10])
         more = f"\n  and {len(findings) - 10} more" if len(findings) > 10 else ""
         raise VerificationError(
-            f"{folder}: is not published, for it does not keep its promises; build it again with this version:\n{listed}{more}"
+            f"{folder}: is not published, for it does not keep its promises; "
+            f"build it again with this version:\n{listed}{more}"
         )
 
 

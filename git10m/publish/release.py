@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,8 @@ def prepare_release(
     except OSError as error:
         said = error.strerror or str(error)
         raise PublishError(
-            f"{scratch}: cannot write what is to be published ({said}); make room, or give another folder with --scratch"
+            f"{scratch}: cannot write what is to be published ({said}); "
+            "make room, or give another folder with --scratch"
         ) from error
 
 
@@ -176,17 +178,17 @@ class _Writer:
         if self.wanted.form == "webdataset":
             tars = plan_tars(self.selection, most_bytes=self.wanted.most_tar_bytes)
             for tar in _shown(tars, "tars", len(tars)):
-                yield self._made(tar.name, lambda path, tar=tar: write_tar(self.selection, tar, path))
+                yield self._made(tar.name, partial(write_tar, self.selection, tar))
             return
         shards = self.selection.names.items()
         if self.wanted.form == "git10m":
             schema = column_schema(text_column=self.wanted.text_column, synthetic=self.selection.survey.synthetic > 0)
             for old, new in _shown(shards, "shards", len(shards)):
-                yield self._made(new, lambda path, old=old: write_columns(self.selection, old, path, schema=schema))
+                yield self._made(new, partial(write_columns, self.selection, old, schema=schema))
             return
         for old, new in _shown(shards, "shards", len(shards)):
             if old in self.selection.kept:
-                yield self._made(new, lambda path, old=old: write_left_shard(self.selection, old, path))
+                yield self._made(new, partial(write_left_shard, self.selection, old))
             else:
                 yield self._noted(old, new)
 
@@ -195,14 +197,14 @@ class _Writer:
         if self.wanted.form != "hub":
             return
         if self.selection.refused:
-            yield self._made("index.parquet", lambda path: write_left_index(self.selection, path))
+            yield self._made("index.parquet", partial(write_left_index, self.selection))
         else:
             yield self._noted("index.parquet", "index.parquet")
         if self.wanted.with_rejected:
             showable = self._showable()
             if self.selection.refused or not set(layers_of(self.manifest).values()) <= showable:
-                yield self._made("rejected.parquet", lambda path: write_left_rejected(
-                    self.selection, self.manifest, path, showable=showable))  # fmt: skip
+                write = partial(write_left_rejected, self.selection, self.manifest, showable=showable)
+                yield self._made("rejected.parquet", write)
             else:
                 yield self._noted("rejected.parquet", "rejected.parquet")
 
@@ -249,7 +251,10 @@ class _Writer:
         return collection(manifest, self.selection.survey, scenes=scenes, files=notes)
 
     def _card(self, manifest: Mapping[str, Any], names: Iterable[str]) -> str:
-        what = {**_WHAT[self.wanted.form], **{name: _FILES[name] for name in [*names, "manifest.json"] if name in _FILES}}
+        what = {
+            **_WHAT[self.wanted.form],
+            **{name: _FILES[name] for name in [*names, "manifest.json"] if name in _FILES},
+        }
         tars = [name for name in names if name.endswith(".tar")]
         endings = sorted({name.split("-")[1] for name in tars if name.count("-") > 1}) or [self._ending()]
         shard = pq.read_schema(self.selection.folder / next(iter(self.selection.names)))

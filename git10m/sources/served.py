@@ -7,9 +7,11 @@ resampled.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import io
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,13 +22,14 @@ from PIL import ExifTags, Image, ImageOps
 from git10m.grid import IntArray, Tile
 from git10m.sources import Encoded
 
-__all__ = ["Address", "Served", "ServedGrid", "decode", "magic", "plain_credit"]
+__all__ = ["Address", "Served", "ServedGrid", "decode", "magic", "plain_credit", "unpacked"]
 
 Address = tuple[int, int, int]
 """(z, x, y) of a served tile, rows from the north."""
 
 _MOST_PX = 8192
 """Sides of a tile beyond this are a fault, or an attack."""
+_MOST_UNPACKED_BYTES = 2**26
 _MAGIC = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"))
 
 
@@ -85,6 +88,18 @@ def decode(data: bytes, *, fill: tuple[int, int, int]) -> Served:
         pixels = np.where(valid[..., None], pixels, np.array(fill, dtype=np.uint8))
     plain = mode == "RGB" and name != "png" and frames == 1 and not turned
     return Served(np.ascontiguousarray(pixels), valid, Encoded(data, name) if plain else None)
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return an image without the gzip around it that some archives and buckets give every file."""
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    packing = zlib.decompressobj(wbits=31)
+    with contextlib.suppress(zlib.error):
+        image = packing.decompress(data, _MOST_UNPACKED_BYTES)
+        if packing.eof:
+            return image
+    return data  # what it is not, the decoder will say
 
 
 def plain_credit(said: object) -> str | None:

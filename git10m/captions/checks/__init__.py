@@ -28,12 +28,12 @@ from git10m.captions.checks.contradictions import ground_contradictions
 from git10m.captions.checks.counts import count_contradictions
 from git10m.captions.checks.form import form_faults, length_fault, repetitions
 from git10m.captions.checks.hedges import hedges
-from git10m.captions.checks.knowledge import Known, known_of
+from git10m.captions.checks.knowledge import Known, known_of, looked_for
 from git10m.captions.checks.language import language_faults
 from git10m.captions.checks.particulars import Ground, particular_contradictions
 from git10m.captions.checks.reading import Text, read
 
-__all__ = ["VERSION", "Flag", "Ground", "check"]
+__all__ = ["VERSION", "Flag", "Ground", "check", "looked_for"]
 
 VERSION = "1"
 """Changes when the same caption and facts would get other flags."""
@@ -79,7 +79,7 @@ def check(
         kind: Bounds of length that hold: of a long or short caption, or of one that was given with its image.
     """
     text = read(caption[:_MOST_CHARACTERS])
-    known = None if facts is None else known_of(facts)
+    known = None if facts is None else known_of(facts, kinds=None if ground is None else ground.kinds)
     flags = dict.fromkeys(
         Flag(name, detail)
         for name in rules.use

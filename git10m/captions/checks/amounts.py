@@ -33,6 +33,7 @@ class Amount:
 
 _FRACTIONS = {"half": 0.5, "third": 0.33, "quarter": 0.25, "fifth": 0.2}
 _BETWEEN_LISTED = """
+    fills fill filling blankets carpets
     cover covers covering covered by with make makes making made up take takes taking occupy occupies occupied for
     account accounts at about around roughly approximately nearly almost over some an estimated ( , of the this
     that tile scene image area land ground surface frame view it is are being comprise comprises comprising

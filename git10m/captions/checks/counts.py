@@ -26,6 +26,27 @@ _NUMBERS = {word: number for number, word in enumerate(_UP_TO_TWENTY.split())} |
     "pair": 2,
 }
 _MANY = {"dozens": 24, "hundreds": 150, "thousands": 1500, "numerous": 4, "many": 4, "several": 3, "countless": 20}
+_ENDS = frozenset(
+    {
+        "of",
+        "and",
+        "or",
+        "with",
+        "the",
+        "a",
+        "by",
+        "in",
+        "at",
+        "per",
+        "percent",
+        "level",
+        "lane",
+        "storey",
+        "year",
+        "years",
+    }
+    | {"m", "km", "metre", "metres", "meter", "meters", "kilometres", "kilometers", "pixel", "pixels", "hectares"}
+)
 _EXACT_UP_TO = 3
 _MORE = 1.25
 """A number may be above the count by so much: things are cut by the tile's edge."""
@@ -75,21 +96,7 @@ def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
             if number >= 1 and not text.joined[j + 1] and words[j - 1 : j] != ["level"] and word != "one":
                 return float(number), False, j == claim.start - 1
             return None
-        if not word.isalpha() or word in {
-            "of",
-            "and",
-            "or",
-            "with",
-            "the",
-            "a",
-            "by",
-            "in",
-            "per",
-            "m",
-            "km",
-            "metre",
-            "meter",
-        }:
+        if not word.isalpha() or word in _ENDS:
             if word != "of" or words[j - 1 : j] not in (["dozens"], ["hundreds"], ["thousands"], ["pair"]):
                 return None
     return None

@@ -23,11 +23,13 @@ class Ground:
         level: Zoom level; None when unknown.
         gsd_m: True ground metres a pixel at the centre.
         size_px: Pixels a side.
+        kinds: Kinds of object that were looked for, as of `looked_for`; None: all.
     """
 
     level: int | None = None
     gsd_m: float | None = None
     size_px: int | None = None
+    kinds: frozenset[str] | None = None
 
 
 _MONTHS = {
@@ -109,6 +111,11 @@ _ELEVATION = re.compile(
     re.IGNORECASE,
 )
 _OF_PIXELS = frozenset({"pixel", "pixels", "px", "resolution", "gsd", "sampling", "sample"})
+_FLAT = re.compile(
+    r"\b(?:flat|level) (?:terrain|land|ground|landscape|plain|country)"
+    r"|\b(?:terrain|land|ground|landscape|relief|area) (?:is|are|looks?|lies) (?:\w{1,12} )?(?:flat|level)\b",
+    re.IGNORECASE,
+)
 _SAME_LENGTH = 0.16
 """Lengths are told with two digits, and once for the equator, once for the place: ``resolution`` and ``gsd_m``."""
 
@@ -275,11 +282,7 @@ def _relief(text: Text, facts: Mapping[str, Any]) -> Iterator[str]:
             if word in words and f"{word} bike" not in text.raw:
                 yield f"{word} (mean slope is {slope:.0f}°)"
                 break
-    if (
-        slope > 15
-        and ({"flat", "level"} & words)
-        and re.search(r"\b(?:flat|level) (?:terrain|land|ground|landscape|plain)", text.raw, re.I)
-    ):
+    if slope > 15 and {"flat", "level"} & words and _FLAT.search(text.raw):
         yield f"flat (mean slope is {slope:.0f}°)"
     if lowest is not None and highest is not None:
         for match in _ELEVATION.finditer(text.raw):
@@ -322,7 +325,7 @@ def _metres(match: re.Match[str]) -> float:
 
 def _same(told: float, true: float, nominal: float | None) -> bool:
     return any(
-        abs(told - each) <= _SAME_LENGTH * each or round(told) == round(each)
+        abs(told - each) <= _SAME_LENGTH * each or (told >= 1 and round(told) == round(each))
         for each in (true, nominal)
         if each is not None
     )

@@ -16,8 +16,9 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+(?:[.,]\d+)*|[^\w\s]")
 _ABBREVIATIONS = frozenset(
     {"st", "mt", "ft", "approx", "ca", "no", "dr", "e", "g", "i", "u", "s", "d", "c", "km", "sq"}
 )
-_MOST_CAPITALS = 0.6
-"""Above this share of capitalised words a caption is a headline, and its capitals tell nothing."""
+_LONG_WORD = 4
+_MOST_CAPITALS = 0.9
+"""Above this share of capitals among its longer words a caption is a headline, and its capitals tell nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def read(caption: str) -> Text:
         joined.append(touching and (hyphen or raw[start - 1] == "_"))
         end, hyphen = match.end(), False
     words = [token.lower().removesuffix("'s") for token in tokens]
-    letters = [token for token in tokens if token[0].isalpha()]
-    headline = len(letters) >= 4 and sum(t[0].isupper() for t in letters) > _MOST_CAPITALS * len(letters)
+    long = [token for token in tokens if len(token) >= _LONG_WORD and token[0].isalpha()]
+    headline = len(long) >= _LONG_WORD and sum(token[0].isupper() for token in long) > _MOST_CAPITALS * len(long)
     sentence, first = _sentences(words)
     return Text(
         raw=raw,

@@ -60,7 +60,9 @@ def open_target(said: str, *, dataset: Path, private: bool = False, revision: st
 
         return HubTarget(said, private=private, revision=revision)
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", said):
-        raise TargetError(f"{said}: cannot be published to; give a folder, s3://BUCKET/PREFIX or hf://datasets/OWNER/NAME")
+        raise TargetError(
+            f"{said}: cannot be published to; give a folder, s3://BUCKET/PREFIX or hf://datasets/OWNER/NAME"
+        )
     from git10m.publish.targets.folder import FolderTarget  # noqa: PLC0415 - beside the others
 
     _only_for_the_hub(said, private, revision)

@@ -30,7 +30,8 @@ class FolderTarget:
 
     def __init__(self, folder: Path, *, dataset: Path) -> None:
         self.folder, self.address = folder, str(folder)
-        self.url, self.owner = None, None
+        self.url: str | None = None
+        self.owner: str | None = None
         target, source = folder.resolve(), dataset.resolve()
         if target == source or source in target.parents:
             raise TargetError(f"{folder}: lies in the dataset {dataset} itself; give a folder beside it")
@@ -46,7 +47,9 @@ class FolderTarget:
             with tempfile.TemporaryFile(dir=place):
                 pass
         except OSError as error:
-            raise PublishError(f"{self.folder}: cannot be written to ({error.strerror or error}); check its rights") from error
+            raise PublishError(
+                f"{self.folder}: cannot be written to ({error.strerror or error}); check its rights"
+            ) from error
         return look(self, name)
 
     def deliver(self, release: Release) -> Delivery:
@@ -57,7 +60,8 @@ class FolderTarget:
         except OSError as error:
             said = error.strerror or str(error)
             raise PublishError(
-                f"{self.folder}: publishing ended early ({said}); make room or give the right to write, then run it again"
+                f"{self.folder}: publishing ended early ({said}); "
+                "make room or give the right to write, then run it again"
             ) from error
 
     def names(self) -> set[str]:
@@ -87,7 +91,9 @@ class FolderTarget:
                 digest.update(chunk)
                 file.write(chunk)
             if digest.hexdigest() != piece.sha256:
-                raise PublishError(f"{piece.path}: changed while it was published; let the build end, then run it again")
+                raise PublishError(
+                    f"{piece.path}: changed while it was published; let the build end, then run it again"
+                )
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file in one step."""

@@ -8,6 +8,7 @@ places (``HF_TOKEN``, ``hf auth login``), the server from ``HF_ENDPOINT``.
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -50,9 +51,12 @@ class HubTarget:
         try:
             from huggingface_hub import HfApi  # noqa: PLC0415 - an extra
             from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
-            from huggingface_hub.utils import disable_progress_bars, validate_repo_id  # noqa: PLC0415
+            from huggingface_hub.utils._validators import validate_repo_id  # noqa: PLC0415
+            from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415
         except ImportError as error:
-            raise PublishError(f"{address}: publishing to the hub needs huggingface_hub: pip install 'git10m[publish]'") from error
+            raise PublishError(
+                f"{address}: publishing to the hub needs huggingface_hub: pip install 'git10m[publish]'"
+            ) from error
         self.repo, self.private, self.revision = found[1], private, revision or found[2]
         try:
             validate_repo_id(self.repo)
@@ -60,8 +64,10 @@ class HubTarget:
             raise TargetError(f"{address}: no name of a repository ({str(error).splitlines()[0]})") from error
         self.address = f"hf://datasets/{self.repo}" + (f"@{self.revision}" if self.revision else "")
         disable_progress_bars()  # ours shows the whole
-        self._api = HfApi(library_name="git10m")
-        self.url, self.owner = f"{self._api.endpoint}/datasets/{self.repo}", self.repo.split("/")[0]
+        self._api = HfApi(os.environ.get("HF_ENDPOINT") or None, library_name="git10m")
+        self._page = f"{self._api.endpoint}/datasets/{self.repo}"
+        self.url: str | None = self._page
+        self.owner: str | None = self.repo.split("/")[0]
 
     def check(self, name: str) -> dict[str, Any] | None:
         """Find out who we are, whether the repository may be written to, and what is there."""
@@ -73,7 +79,9 @@ class HubTarget:
                 raise TargetError(f"{self.address}: the token is of {who.get('name')}, who may write to: {listed}")
             role = ((who.get("auth") or {}).get("accessToken") or {}).get("role")
             if role == "read":
-                raise PublishError(f"{self.address}: the token may only read; make one that may write, and set HF_TOKEN")
+                raise PublishError(
+                    f"{self.address}: the token may only read; make one that may write, and set HF_TOKEN"
+                )
             if self._api.repo_exists(self.repo, repo_type="dataset"):
                 self._be_private()
                 return self._may_replace(self._there(), name)
@@ -104,7 +112,7 @@ class HubTarget:
         stale = stale_names(old, there, {piece.name for piece in release.pieces})
         kept = len(release.pieces) - len(missing)
         if not missing and not stale:
-            return Delivery(0, kept, 0, 0, self.url)
+            return Delivery(0, kept, 0, 0, self._page)
         additions = [CommitOperationAdd(piece.name, str(piece.path)) for piece in missing]
         self._send(additions)
         self._api.create_commit(
@@ -115,7 +123,7 @@ class HubTarget:
             revision=self.revision,
             parent_commit=head,
         )
-        return Delivery(len(missing), kept, len(stale), sum(piece.bytes for piece in missing), self.url)
+        return Delivery(len(missing), kept, len(stale), sum(piece.bytes for piece in missing), self._page)
 
     def _send(self, additions: list[Any]) -> None:
         total = sum(addition.upload_info.size for addition in additions)
@@ -191,7 +199,9 @@ def _explained(address: str) -> Iterator[None]:
     except OfflineModeIsEnabled as error:
         raise PublishError(f"{address}: HF_HUB_OFFLINE is set; unset it to publish") from error
     except HfHubHTTPError as error:
-        raise PublishError(f"{address}: {_hint(_status(error))} (the hub answers {_status(error)}: {_first(error)})") from error
+        raise PublishError(
+            f"{address}: {_hint(_status(error))} (the hub answers {_status(error)}: {_first(error)})"
+        ) from error
     except (OSError, RuntimeError, ValueError) as error:
         raise PublishError(f"{address}: publishing ended early ({_first(error)}); run it again to go on") from error
     except Exception as error:
@@ -214,4 +224,6 @@ def _hint(status: int | None) -> str:
 
 
 def _first(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+    # What went wrong with a file is in what went wrong with its transfer.
+    return f"{said} {_first(error.__cause__)}" if isinstance(error, RuntimeError) and error.__cause__ else said

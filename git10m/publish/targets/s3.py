@@ -6,6 +6,7 @@ Credentials and server come from the usual environment, as boto3 reads it (``AWS
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,10 +48,11 @@ class S3Target:
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
-        self.url, self.owner = None, None
+        self.url: str | None = None
+        self.owner: str | None = None
         self.bucket, _, prefix = self.address.removeprefix("s3://").partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
-        if not self.bucket or "?" in address or "*" in address or "//" in prefix:
+        if not address.removeprefix("s3://").strip("/") or re.search(r"[?*#]|//", self.address.removeprefix("s3://")):
             raise TargetError(f"{address}: expected s3://BUCKET or s3://BUCKET/PREFIX")
         self._client = _client(self.address)
 
@@ -93,7 +95,7 @@ class S3Target:
             if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
                 return False
             raise
-        return found["ContentLength"] == piece.bytes and found["Metadata"].get("sha256") == piece.sha256
+        return bool(found["ContentLength"] == piece.bytes and found["Metadata"].get("sha256") == piece.sha256)
 
     def put(self, piece: Piece) -> None:
         """Send a file, in parts where it is large; what is sent in part is not seen."""
@@ -131,7 +133,8 @@ def _client(address: str) -> Any:
     config = Config(retries={"max_attempts": 8, "mode": "adaptive"}, s3=style, connect_timeout=15, read_timeout=120)
     endpoint = f"{server[1]}://{server[0]}" if server is not None else None
     with _explained(address):
-        return boto3.client("s3", endpoint_url=endpoint, config=config)
+        # A session of its own: the one that boto3 shares keeps the first credentials that it saw.
+        return boto3.session.Session().client("s3", endpoint_url=endpoint, config=config)
 
 
 @contextmanager

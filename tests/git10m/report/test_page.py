@@ -148,7 +148,7 @@ def test_figures_are_shown_with_their_words(report: Path, tmp_path: Path) -> Non
 
 def test_a_large_dataset_makes_no_large_page(tmp_path: Path) -> None:
     contents = Contents()
-    block(contents, lon=7.0, lat=46.0, level=16, side=31, source_id="north")
+    block(contents, lon=7.0, lat=46.0, level=16, side=17, source_id="north")
     noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
     stream = io.BytesIO()
     Image.fromarray(noise).save(stream, format="JPEG", quality=95)
@@ -159,7 +159,7 @@ def test_a_large_dataset_makes_no_large_page(tmp_path: Path) -> None:
     path = write_report(folder)
 
     assert path.stat().st_size < 8_000_000
-    assert Page(path.read_text()).seen["article"] == 240 + 31
+    assert Page(path.read_text()).seen["article"] == 240 + 17
 
 
 def test_a_dataset_without_any_place(tmp_path: Path) -> None:
@@ -229,9 +229,12 @@ def test_a_folder_that_is_no_finished_dataset(small_dataset: Path, tmp_path: Pat
         write_report(tmp_path)
 
 
-def test_the_same_dataset_gives_the_same_page_and_another_seed_other_tiles(tmp_path: Path) -> None:
+def test_the_same_dataset_gives_the_same_page_and_another_seed_other_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("git10m.report.summary.TILES", 12)
     contents = Contents()
-    block(contents, lon=7.0, lat=46.0, level=16, side=20, source_id="north")
+    block(contents, lon=7.0, lat=46.0, level=16, side=8, source_id="north")
     folder = write_dataset(tmp_path / "dataset", contents, synthetic=False)
 
     first, again, other = (write_report(folder, seed=seed).read_bytes() for seed in (0, 0, 1))
