@@ -68,6 +68,7 @@ def bars(
     colours: Mapping[str, str] | None = None,
     links: Mapping[str, str] | None = None,
     at_most: int = 16,
+    of: int | None = None,
 ) -> Markup:
     """Draw a bar a value, with its count and share; what is beyond ``at_most`` values is drawn as one bar.
 
@@ -76,12 +77,13 @@ def bars(
         colours: CSS colours of labels.
         links: Addresses within the page of labels.
         at_most: Most bars.
+        of: What counts are a share of; None: of their sum.
     """
     shown = dict(list(counts.items())[:at_most])
     if len(counts) > at_most:
         shown[f"{len(counts) - at_most} others"] = sum(counts.values()) - sum(shown.values())
     largest = max(shown.values(), default=0) or 1
-    total = sum(shown.values()) or 1
+    total = of or sum(shown.values()) or 1
     items = []
     for label, count in shown.items():
         colour = f";--c:{colours[label]}" if colours and label in colours else ""
