@@ -7,12 +7,14 @@ codes of the command:
     ├── RequestError              the request was wrong (exit 2)
     │   ├── RecipeError           a recipe that cannot be read, or says something impossible
     │   ├── RegionError           an area of interest that is empty or malformed
-    │   └── DatasetError          a folder that is no dataset, or another one
+    │   ├── DatasetError          a folder that is no dataset, or another one
+    │   └── WeightsError          a file of weights that cannot be read, or is another network's
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── SourceError           imagery or a layer that cannot be read
         │   └── BandsUnknownError     a raster whose red, green and blue cannot be told
         ├── VerificationError     a dataset that breaks a promise
-        └── BuildError            a build that cannot go on (disk full, a worker killed)
+        ├── BuildError            a build that cannot go on (disk full, a worker killed)
+        └── TrainingError         a training of a restorer that cannot go on
 """
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "RegionError",
     "RequestError",
     "SourceError",
+    "TrainingError",
     "VerificationError",
+    "WeightsError",
     "WorkError",
 ]
 
@@ -53,6 +57,10 @@ class DatasetError(RequestError):
     """A folder is not a dataset, or holds another build."""
 
 
+class WeightsError(RequestError):
+    """A file of weights cannot be read, needs code to be read, or belongs to another network."""
+
+
 class WorkError(Git10mError):
     """The request was right and the work failed; the same request may succeed later."""
 
@@ -71,3 +79,7 @@ class VerificationError(WorkError):
 
 class BuildError(WorkError):
     """A build cannot go on, for a reason outside the recipe."""
+
+
+class TrainingError(WorkError):
+    """A training of a restorer cannot go on."""
