@@ -1,40 +1,38 @@
 """Restores tiles with a network's weights: which tiles, how, and which of the two pictures stays.
 
-A picture goes through the network alone and on one thread, so that its bytes depend on nothing beside it. Its border is
+What an enlargement of 2 gives is averaged back to the tile's pixels, unless it is asked for as it is. A picture goes through the network alone and on one thread, so that its bytes depend on nothing beside it. Its border is
 mirrored for the network to see beyond it; pixels without data are filled from their neighbours first, and are without
-data afterwards. What an enlargement of 2 gives is averaged back to the tile's pixels, unless it is asked for as it is.
+data afterwards.
 
 torch is imported when weights are opened, not before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rasterio.fill import fillnodata
 
-from git10m.curation.quality import Measures
 from git10m.errors import RecipeError, WeightsError
 from git10m.recipe import Enhancement
 
-if TYPE_CHECKING:
-    import torch
+__all__ = ["Restorer", "asked_for", "averaged", "open_restorer"]
 
-__all__ = ["Restorer", "asked_for", "open_restorer"]
-
+_EVERY_SCORE = 10
 _MARGIN_PX = 8
 """Mirrored around a picture; a multiple of every fold."""
 _WINDOW_PX, _WINDOW_MARGIN_PX = 512, 32
 """Pictures with longer sides go through the network in windows of this size, each with what is around it."""
 
 Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -59,31 +57,27 @@ class Restorer:
         """What rows call it: network, scale, and the first digits of its weights' hash."""
         return f"rrdb-x{self.scale}:{self.sha256[:8]}"
 
-    def restored(self, pixels: Pixels, valid: Mask, *, enlarged: bool = False) -> Pixels:
-        """Return a picture as the network restores it.
+    def restored(self, pixels: Pixels, valid: Mask) -> Floats:
+        """Return a picture as the network restores it, enlarged by its scale.
 
         Args:
             pixels: uint8 (H, W, 3), RGB.
             valid: bool (H, W); what the others hold does not count, and what comes out there means nothing.
-            enlarged: Do not average back to (H, W).
 
         Returns:
-            uint8 (H, W, 3), or (scale · H, scale · W, 3).
+            float32 (scale · H, scale · W, 3), 0–1.
         """
         height, width = valid.shape
-        filled = _filled(pixels, valid)
-        scale = self.scale
+        filled, scale = _filled(pixels, valid), self.scale
         found = np.empty((height * scale, width * scale, 3), dtype=np.float32)
         for rows, columns in _windows(height, width):
             given, (top, left) = _surrounded(filled, rows, columns)
             part = self._run(given)[top * scale :, left * scale :]
             tall, wide = (slice(side.start * scale, side.stop * scale) for side in (rows, columns))
             found[tall, wide] = part[: tall.stop - tall.start, : wide.stop - wide.start]
-        if not enlarged and scale > 1:
-            found = found.reshape(height, scale, width, scale, 3).mean(axis=(1, 3), dtype=np.float32)
-        return np.rint(found * np.float32(255.0)).astype(np.uint8)
+        return found
 
-    def _run(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+    def _run(self, pixels: Pixels) -> Floats:
         """Put one picture, (h, w, 3), through the network; return it enlarged, 0–1."""
         import torch  # noqa: PLC0415 - only builds that enhance need it
 
@@ -92,7 +86,7 @@ class Restorer:
         with _one_thread(), torch.inference_mode():
             given = given.to(self.device, memory_format=torch.channels_last)
             found = network(given).clamp(0.0, 1.0)[0].permute(1, 2, 0)
-        result: npt.NDArray[np.float32] = found.cpu().numpy()
+        result: Floats = found.cpu().numpy()
         return result
 
 
@@ -139,23 +133,32 @@ def open_restorer(asked: Enhancement) -> Restorer:
     return Restorer(path, weights.sha256, scale, asked.device)
 
 
-def asked_for(measures: Measures, rules: Enhancement, *, score: float | None) -> bool:
-    """Tell whether a recipe asks for a tile to be enhanced; pictures too small for a score are left alone.
+def averaged(found: Floats, factor: int) -> Pixels:
+    """Return a picture of 0–1 as uint8, every factor × factor pixels averaged into one."""
+    if factor > 1:
+        height, width, channels = found.shape
+        cells = found.reshape(height // factor, factor, width // factor, factor, channels)
+        found = cells.mean(axis=(1, 3), dtype=np.float32)
+    return np.rint(found * np.float32(255.0)).astype(np.uint8)
+
+
+def asked_for(row: Mapping[str, Any], rules: Enhancement) -> bool:
+    """Tell whether a recipe asks for a tile to be enhanced; one without a score is left alone.
 
     Args:
-        measures: Of the tile.
+        row: Columns of the tile: ``img_quality_score``, ``noise``, ``blockiness``, ``sharpness``.
         rules: The recipe's table.
-        score: The row's ``img_quality_score``: the tile's own, or what its set says.
     """
-    if measures.score is None or score is None:
+    score = row["img_quality_score"]
+    if score is None:
         return False
-    reasons = (
-        score < rules.below or rules.below == 10,
-        rules.max_noise is not None and measures.noise > rules.max_noise,
-        rules.max_blockiness is not None and measures.blockiness > rules.max_blockiness,
-        rules.min_sharpness is not None and measures.sharpness < rules.min_sharpness,
+    return (
+        rules.below == _EVERY_SCORE
+        or score < rules.below
+        or (rules.max_noise is not None and row["noise"] > rules.max_noise)
+        or (rules.max_blockiness is not None and row["blockiness"] > rules.max_blockiness)
+        or (rules.min_sharpness is not None and row["sharpness"] < rules.min_sharpness)
     )
-    return any(reasons)
 
 
 @lru_cache(maxsize=1)
