@@ -8,11 +8,14 @@ codes of the command:
     │   ├── RecipeError           a recipe that cannot be read, or says something impossible
     │   ├── RegionError           an area of interest that is empty or malformed
     │   ├── DatasetError          a folder that is no dataset, or another one
+    │   ├── LicenceError          rows that may not be published, or not unasked
+    │   ├── TargetError           a place that nothing can be published to
     │   └── WeightsError          a file of weights that cannot be read, or is another network's
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── SourceError           imagery or a layer that cannot be read
         │   └── BandsUnknownError     a raster whose red, green and blue cannot be told
         ├── VerificationError     a dataset that breaks a promise
+        ├── PublishError          a publication that does not arrive (network, rights, disk full)
         ├── BuildError            a build that cannot go on (disk full, a worker killed)
         └── TrainingError         a training of a restorer that cannot go on
 """
@@ -22,10 +25,13 @@ __all__ = [
     "BuildError",
     "DatasetError",
     "Git10mError",
+    "LicenceError",
+    "PublishError",
     "RecipeError",
     "RegionError",
     "RequestError",
     "SourceError",
+    "TargetError",
     "TrainingError",
     "VerificationError",
     "WeightsError",
@@ -57,8 +63,17 @@ class DatasetError(RequestError):
     """A folder is not a dataset, or holds another build."""
 
 
+<<<<<<< HEAD
 class WeightsError(RequestError):
     """A file of weights cannot be read, needs code to be read, or belongs to another network."""
+=======
+class LicenceError(RequestError):
+    """Rows are of licences that may not be published, or not unless they are asked for by name."""
+
+
+class TargetError(RequestError):
+    """A place that nothing can be published to: not one of ours, inside the dataset, or taken by another set."""
+>>>>>>> main
 
 
 class WorkError(Git10mError):
@@ -75,6 +90,10 @@ class BandsUnknownError(SourceError):
 
 class VerificationError(WorkError):
     """A dataset breaks one of its promises."""
+
+
+class PublishError(WorkError):
+    """A publication does not arrive: the server, the network, the rights or the disk are in the way."""
 
 
 class BuildError(WorkError):

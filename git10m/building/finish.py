@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import shapely
 
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
+from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, versions
-from git10m.building.rows import ShardPlan
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.curation.pictures import decoded
 from git10m.errors import BuildError
@@ -256,6 +257,7 @@ def _item_note(item: Item) -> dict[str, Any]:
             "licence": scene.licence,
             "attribution": credit(scene.attribution, scene.moment),
             "synthetic": scene.synthetic,
+            "footprint": shapely.to_wkt(shapely.simplify(shapely.from_wkb(scene.outline_wkb), 1e-5), 6),
         }
     return note
 

@@ -11,14 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from git10m import recipe
 from git10m.captions.cover_text import cover_sentences
-from git10m.captions.wording import Draw, article, distance, joined, length, sentence
+from git10m.captions.wording import Draw, article, distance, joined, sentence
+from git10m.captions.wording import length as metres
 from git10m.grid import Tile
 
-__all__ = ["MAX_WORDS", "MIN_WORDS", "VERSION", "caption"]
+__all__ = ["MAX_SHORT_WORDS", "MAX_WORDS", "MIN_WORDS", "VERSION", "caption"]
 
 VERSION = "1"
 """Changes when the same facts would be told in other words."""
@@ -26,6 +27,8 @@ MIN_WORDS = 12
 """Fewest words of a caption, as in Git-10M."""
 MAX_WORDS = 105
 """Most words of a caption, as in Git-10M."""
+MAX_SHORT_WORDS = 30
+"""Most words of a short caption."""
 
 _MAX_AREAS = 3
 _MAX_CLASSES = 3
@@ -92,9 +95,16 @@ class _Opening:
 
 
 def caption(
-    facts: Mapping[str, Any], *, tile: Tile, tile_size: int, synthetic: bool, key: str, captions: recipe.Captions
+    facts: Mapping[str, Any],
+    *,
+    tile: Tile,
+    tile_size: int,
+    synthetic: bool,
+    key: str,
+    captions: recipe.Captions,
+    length: Literal["long", "short"] = "long",
 ) -> str:
-    """Write the caption of a tile: 12–105 words of English.
+    """Write the caption of a tile: 12–105 words of English, or one or two sentences of 12–30 words.
 
     Args:
         facts: What is known of the tile, with the keys of ``records.FACTS``.
@@ -103,8 +113,9 @@ def caption(
         synthetic: True when the pixels were computed; the caption then says so.
         key: Name of the image; varies the wording.
         captions: Kinds of fact to mention, and the seed.
+        length: ``"short"`` has a draw of its own, and tells some of the facts only.
     """
-    draw = Draw(f"{captions.seed}:{key}")
+    draw = Draw(f"{captions.seed}:{key}" if length == "long" else f"{captions.seed}:{length}:{key}")
     known = {kind: facts[kind] if kind in _mentioned(captions.mention) else None for kind in facts}
     resolution = "resolution" in captions.mention
     gsd_m = tile.gsd_m(tile_size)
@@ -114,13 +125,46 @@ def caption(
         place=_place(known),
         date=None if known["date"] is None else _date(known["date"]),
         season=None if known["date"] is None else known["season"],
-        gsd=length(gsd_m) if resolution else None,
-        side=length(gsd_m * tile_size) if resolution else None,
+        gsd=metres(gsd_m) if resolution else None,
+        side=metres(gsd_m * tile_size) if resolution else None,
         level=f"zoom level {tile.level}",
         cover=known["land_cover"] or (),
         classes=draw.pick("classes", (_MAX_CLASSES - 1, _MAX_CLASSES)) if known["land_cover"] else 0,
     )
-    return _fitted(_sentences(told, draw), told, draw)
+    return _short(told, draw) if length == "short" else _fitted(_sentences(told, draw), told, draw)
+
+
+def _short(told: _Told, draw: Draw) -> str:
+    """Tell as many kinds of fact as 30 words hold, the class that covers most before others."""
+    known = {"cover": told.classes, "place": told.place, "date": told.date, "gsd": told.gsd}
+    others = draw.shuffled("short", [kind for kind, value in known.items() if value and kind != "cover"])
+    kinds = [*(["cover"] if told.classes else []), *others[:2]]
+    while True:
+        sentences = _short_sentences(told, draw, kinds)
+        if _words(sentences) <= MAX_SHORT_WORDS or not kinds:
+            return " ".join(" ".join(sentences).split()[:MAX_SHORT_WORDS])
+        kinds.pop()
+
+
+def _short_sentences(told: _Told, draw: Draw, kinds: Sequence[str]) -> list[str]:
+    start = text = f"{article(told.noun)} {told.noun}"
+    if "gsd" in kinds:
+        text += f" at about {told.gsd} per pixel"
+    listed = [f"{told.taken} {told.when(draw)}"] if "date" in kinds else []
+    listed += [told.placed] if "place" in kinds else []
+    text += f", {', and '.join(listed)}" if listed else ""
+    sentences = [sentence(f"this is {text}" if text == start else text)]
+    if "cover" in kinds:
+        ground = draw.pick("ground", ("the scene", "the image", "the tile"))
+        sentences = (
+            cover_sentences(told.cover, draw, ground=f"this {told.noun}", most=1)
+            if text == start
+            else [*sentences, *cover_sentences(told.cover, draw, ground=ground, most=1)]
+        )
+    if _words(sentences) < MIN_WORDS:
+        ending = "computed as if seen from above" if told.synthetic else "seen from above"
+        sentences.append(f"It shows one square tile of the map, {ending}.")
+    return sentences
 
 
 def _mentioned(mention: Sequence[str]) -> set[str]:

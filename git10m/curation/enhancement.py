@@ -1,8 +1,8 @@
 """Restores tiles with a network's weights: which tiles, how, and which of the two pictures stays.
 
-What an enlargement of 2 gives is averaged back to the tile's pixels, unless it is asked for as it is. A picture goes through the network alone and on one thread, so that its bytes depend on nothing beside it. Its border is
+A picture goes through the network alone and on one thread, so that its bytes depend on nothing beside it. Its border is
 mirrored for the network to see beyond it; pixels without data are filled from their neighbours first, and are without
-data afterwards.
+data afterwards. What an enlargement of 2 gives is averaged back to the tile's pixels, unless it is asked for as it is.
 
 torch is imported when weights are opened, not before.
 """

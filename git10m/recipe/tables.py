@@ -242,11 +242,13 @@ class Recipe(Table):
         def moved(model: Any, *names: str) -> Any:
             return model.model_copy(update={name: locate(getattr(model, name)) for name in names})
 
-        cover = self.captions.land_cover
-        captions = self.captions.model_copy(
+        said = self.captions
+        captions = said.model_copy(
             update={
-                "land_cover": moved(cover, "path") if cover is not None else None,
-                "areas": tuple(moved(layer, "path") for layer in self.captions.areas),
+                "land_cover": moved(said.land_cover, "path") if said.land_cover is not None else None,
+                "areas": tuple(moved(layer, "path") for layer in said.areas),
+                "objects": tuple(moved(layer, "path") for layer in said.objects),
+                "relief": moved(said.relief, "path") if said.relief is not None else None,
             }
         )
         region, sampling = self.region, self.sampling
@@ -273,7 +275,8 @@ class Recipe(Table):
         for source, written in zip(self.source, said["source"], strict=True):
             for name in (*source.places, *source.manners):
                 del written[name]
-        for layer in (said["captions"]["land_cover"], *said["captions"]["areas"]):
+        captions = said["captions"]
+        for layer in (captions["land_cover"], captions["relief"], *captions["areas"], *captions["objects"]):
             if layer is not None:
                 del layer["path"]
         for other in said["curation"]["against"]:

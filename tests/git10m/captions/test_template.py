@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from git10m import records
 from git10m.captions.cover_text import cover_sentences, percentages, spoken_class
-from git10m.captions.template import MAX_WORDS, MIN_WORDS, VERSION, caption
+from git10m.captions.template import MAX_SHORT_WORDS, MAX_WORDS, MIN_WORDS, VERSION, caption
 from git10m.captions.wording import Draw, article, distance, is_plural, joined, length
 from git10m.grid import Tile
 from git10m.recipe import Captions
@@ -278,6 +278,18 @@ def test_computed_imagery_is_never_taken_or_somewhere() -> None:
         assert "placed on the map in Burgundy" in text
         assert "dated 31 August 2020, in summer" in text
         assert not re.search("taken|centred", text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(facts=any_facts, tile=any_tiles, synthetic=st.booleans(), key=st.text())
+def test_short_captions_are_one_or_two_sentences(facts: dict[str, Any], tile: Tile, synthetic: bool, key: str) -> None:
+    text = write(facts, tile=tile, synthetic=synthetic, key=key, length="short")
+    assert MIN_WORDS <= len(text.split()) <= MAX_SHORT_WORDS
+    assert not HEDGES.search(text)
+    assert not re.search(r"\d", unexplained_numbers(text, facts, tile, 256))
+    assert ("synthetic" in text) == synthetic
+    assert 1 <= len(re.findall(r"\.(?: |$)", text)) <= 2
+    assert re.fullmatch(r"(?:[A-Z].*?[^ ,;]\.)(?: [A-Z].*?[^ ,;]\.)?", text)
 
 
 def test_long_class_names_cost_the_smallest_classes_first() -> None:
