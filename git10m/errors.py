@@ -63,17 +63,16 @@ class DatasetError(RequestError):
     """A folder is not a dataset, or holds another build."""
 
 
-<<<<<<< HEAD
-class WeightsError(RequestError):
-    """A file of weights cannot be read, needs code to be read, or belongs to another network."""
-=======
 class LicenceError(RequestError):
     """Rows are of licences that may not be published, or not unless they are asked for by name."""
 
 
 class TargetError(RequestError):
     """A place that nothing can be published to: not one of ours, inside the dataset, or taken by another set."""
->>>>>>> main
+
+
+class WeightsError(RequestError):
+    """A file of weights cannot be read, needs code to be read, or belongs to another network."""
 
 
 class WorkError(Git10mError):

@@ -8,7 +8,6 @@ the picture that is stored, and every picture is restored once.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,11 @@ import pyarrow.parquet as pq
 
 from git10m import records
 from git10m.building.barrier import Decisions
+from git10m.building.tiles import MASK
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.curation.duplicates import perceptual_hashes
 from git10m.curation.enhancement import Restorer, asked_for, averaged
+from git10m.curation.masks import unpacked
 from git10m.curation.pictures import decoded
 from git10m.curation.quality import MEASURED, measure
 from git10m.grid import Tile
@@ -31,10 +32,7 @@ from git10m.metadata import SUFFIXES, encode
 from git10m.recipe import Enhancement, Recipe
 from git10m.shards import ShardWriter, atomic_file, file_sha256
 
-__all__ = ["MASK", "EnhancePass", "UnitPlan", "enhanced_note", "packed_mask", "plan_enhancement", "with_enhanced"]
-
-MASK = pa.field("mask", pa.binary())
-"""Column of a unit's rows: which pixels have data, packed; null where all have."""
+__all__ = ["EnhancePass", "UnitPlan", "enhanced_note", "plan_enhancement", "with_enhanced"]
 
 _CHANGED = (
     *("image", "img_quality_score", "width", "height", "gsd_m", "sha256", "phash", "phash256"),
@@ -90,7 +88,7 @@ class EnhancePass:
         schema = _schema()
         with ShardWriter(path, schema=schema, row_group_rows=_GROUP_ROWS) as writer:
             for row, position in _rows(self.workspace.unit(number, "rows.parquet"), kept):
-                if asked_for(row, self._rules):
+                if asked_for(row, self.rules):
                     tried += 1
                     if (found := self._restored(row)) is not None:
                         writer.write(pa.Table.from_pylist([{"position": position, **found}], schema=schema))
@@ -112,7 +110,8 @@ class EnhancePass:
         return done if there and done is not None and done["digest"] == self.shards[number].digest else None
 
     @property
-    def _rules(self) -> Enhancement:
+    def rules(self) -> Enhancement:
+        """What the recipe says of enhancement."""
         rules = self.recipe.curation.enhancement
         assert rules is not None
         return rules
@@ -120,20 +119,20 @@ class EnhancePass:
     def _restored(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the columns of a restored row; None where the picture is no better, and stays as it was."""
         pixels = decoded(row["image"]["bytes"])
-        valid = _unpacked(row[MASK.name], pixels.shape[:2])
+        valid = unpacked(row[MASK.name], *pixels.shape[:2])
         before = measure(pixels, valid).score
         if before is None:
             return None  # a set says what its score is; the picture is too small to be scored anew
         found = self.restorer.restored(pixels, valid)
         small, small_valid = averaged(found, self.restorer.scale), valid
-        if self._rules.size == "double":
+        if self.rules.size == "double":
             # Scores of other sizes cannot be compared: the tile's own size decides.
             if (measure(self._stored(small, valid, row)[1], valid).score or 0.0) <= before:
                 return None
             small, small_valid = averaged(found, 1), valid.repeat(2, axis=0).repeat(2, axis=1)
         encoded, stored = self._stored(small, small_valid, row)
         measures = measure(stored, small_valid)
-        if self._rules.size == "tile" and (measures.score or 0.0) <= before:
+        if self.rules.size == "tile" and (measures.score or 0.0) <= before:
             return None
         height, width = small_valid.shape
         phash, phash256 = perceptual_hashes(stored)
@@ -200,8 +199,8 @@ def with_enhanced(table: pa.Table, positions: npt.NDArray[np.int32], path: Path)
     with pq.ParquetFile(path) as file:
         there = file.read(columns=["position"])["position"].to_numpy()
         at = np.searchsorted(there, positions)
-        found = np.flatnonzero(there[np.minimum(at, len(there) - 1)] == positions) if len(there) else []
-        if not len(found):
+        at = np.minimum(at, max(0, len(there) - 1))
+        if not len(there) or not len(found := np.flatnonzero(there[at] == positions)):
             return table
         changed = [name for name in _CHANGED if name in table.column_names]
         groups, within = np.unique(at[found] // _GROUP_ROWS, return_inverse=True)
@@ -215,35 +214,22 @@ def with_enhanced(table: pa.Table, positions: npt.NDArray[np.int32], path: Path)
     return table
 
 
-def enhanced_note(enhancement: EnhancePass, index: pa.Table) -> dict[str, Any]:
+def enhanced_note(enhancement: EnhancePass, index: Path) -> dict[str, Any]:
     """Return what the manifest says: by what, how many rows, and how many more were tried and came out no better.
 
     Args:
         enhancement: The pass, done.
-        index: All rows, with ``enhanced``.
+        index: File with all rows.
     """
+    column = pq.read_table(index, columns=["enhanced"])["enhanced"]
     notes = [enhancement.done(number) or {} for number in range(len(enhancement.shards))]
-    restorer = enhancement.restorer
     return {
-        "restorer": restorer.name,
-        "weights_sha256": restorer.sha256,
-        "scale": restorer.scale,
-        "size": enhancement.recipe.curation.enhancement.size if enhancement.recipe.curation.enhancement else "tile",
-        "rows": len(index) - index["enhanced"].null_count,
+        "restorer": enhancement.restorer.name,
+        **enhancement.restorer.identity,
+        "size": enhancement.rules.size,
+        "rows": len(column) - column.null_count,
         "no_better": sum(note.get("tried", 0) - note.get("enhanced", 0) for note in notes),
     }
-
-
-def packed_mask(valid: Mask) -> bytes | None:
-    """Return a mask as it stands in a unit's rows; None where all pixels have data."""
-    return None if valid.all() else zlib.compress(np.packbits(valid).tobytes(), 6)
-
-
-def _unpacked(packed: bytes | None, shape: tuple[int, ...]) -> Mask:
-    if packed is None:
-        return np.ones(shape, dtype=bool)
-    bits = np.frombuffer(zlib.decompress(packed), dtype=np.uint8)
-    return np.unpackbits(bits, count=shape[0] * shape[1]).astype(bool).reshape(shape)
 
 
 def _schema() -> pa.Schema:

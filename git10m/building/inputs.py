@@ -23,6 +23,7 @@ from git10m.building.known import KnownSet, listed, open_known
 from git10m.building.workspace import Workspace
 from git10m.captions.facts import FactFinder
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
+from git10m.curation.enhancement import Restorer, open_restorer
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
 from git10m.recipe import (
@@ -83,6 +84,7 @@ class Inputs:
         known: Sets that no row may be like.
         area: Area of interest in degrees, or None.
         identity: What the fingerprint is made of, as JSON.
+        restorer: Weights that poor tiles are restored with, or None.
     """
 
     recipe: Recipe
@@ -92,6 +94,7 @@ class Inputs:
     known: tuple[KnownSet, ...]
     area: Any
     identity: Mapping[str, Any]
+    restorer: Restorer | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -140,6 +143,8 @@ def gather(
         FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
     for other in located.curation.against:
         listed(other)  # and a wrong path
+    asked = located.curation.enhancement
+    restorer = open_restorer(asked) if asked is not None else None
     area = area_of(located.region) if located.region is not None else None
     finder = _Finder(located, area, workspace.sources)
     items = tuple(item for source in located.source for item in finder.items(source))
@@ -155,7 +160,10 @@ def gather(
     items += tuple(item for _, found in paired for item in found)
     known = () if looking else tuple(open_known(other, store=workspace.known) for other in located.curation.against)
     identity = _identity(located, items, imagery, area, limit) | {"against": {each.name: each.digest for each in known}}
-    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, area, identity)
+    if restorer is not None:
+        identity["enhancement"] = restorer.identity
+    readers = tuple(reader for reader, _ in paired)
+    return Inputs(located, items, imagery, readers, known, area, identity, restorer)
 
 
 def _mosaic(recipe: Recipe, items: Sequence[Item]) -> Mosaic:

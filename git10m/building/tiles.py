@@ -16,6 +16,7 @@ import rasterio
 
 from git10m import records
 from git10m.building.workspace import Workspace, write_json
+from git10m.curation.masks import packed
 from git10m.curation.quality import measure
 from git10m.curation.verdicts import judge
 from git10m.errors import BuildError
@@ -29,7 +30,10 @@ from git10m.sources.collection import Collection
 from git10m.sources.modalities import ModalityReader, Seen
 from git10m.sources.mosaic import BLOCK_TILES
 
-__all__ = ["FetchPass", "TilePass", "unit_digests", "unit_schema"]
+__all__ = ["MASK", "FetchPass", "TilePass", "unit_digests", "unit_schema"]
+
+MASK = pa.field("mask", pa.binary())
+"""Column of a unit's rows: which pixels have data, packed; null where all have."""
 
 _BUFFERED_ROWS = 100
 _DECODED_BYTES = 128 * 2**20
@@ -160,7 +164,7 @@ class TilePass:
             name: {"bytes": encode(pixels, image), "path": f"{Path(row.img_name).stem}_{name}{SUFFIXES[image.format]}"}
             for name, pixels in result.modalities.items()
         }
-        return _Kept(row, result.request.group, more)
+        return _Kept(row, result.request.group, more, packed(result.valid))
 
     def _cell(self, request: Request) -> str | None:
         """Return the cell of the Major TOM grid that holds a tile's centre, where tiles are sampled on it."""
@@ -206,11 +210,12 @@ class FetchPass:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A row, its group, and its further images."""
+    """A row, its group, its further images, and its mask."""
 
     row: Row
     group: int
     images: Mapping[str, Any]
+    mask: bytes | None
 
 
 def unit_digests(imagery: Collection, plan: Plan, bounds: Sequence[int], *, further: str) -> tuple[str, ...]:
@@ -240,8 +245,8 @@ def _unit_digest(imagery: Collection, plan: Plan, unit: slice, further: str) -> 
 
 
 def unit_schema(modalities: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of a unit's rows: a row's own, further images, and the group that the barrier needs."""
-    return records.schema(modalities=dict.fromkeys(modalities)).append(pa.field("group", pa.int32()))
+    """Return the schema of a unit's rows: a row's own, further images, the mask, and the group for the barrier."""
+    return records.schema(modalities=dict.fromkeys(modalities)).append(MASK).append(pa.field("group", pa.int32()))
 
 
 def _block_of(request: Request) -> tuple[int, int, int, int, int]:
@@ -254,8 +259,9 @@ def _block_of(request: Request) -> tuple[int, int, int, int, int]:
 
 def _table(waiting: Sequence[_Kept], schema: pa.Schema) -> pa.Table:
     table = records.table(kept.row for kept in waiting)
-    for field in list(schema)[len(table.schema) : -1]:
+    for field in list(schema)[len(table.schema) : -2]:
         name = field.name.removeprefix(records.modality_column(""))
         table = table.append_column(field, pa.array([kept.images.get(name) for kept in waiting], type=field.type))
+    table = table.append_column(MASK, pa.array([kept.mask for kept in waiting], type=MASK.type))
     groups = pa.array([kept.group for kept in waiting], type=pa.int32())
     return table.append_column(pa.field("group", pa.int32()), groups).cast(schema)

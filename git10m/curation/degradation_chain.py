@@ -79,12 +79,9 @@ def degraded(
         return _resized(pixels, (height, width), Image.Resampling.BOX)
     for number, strength in enumerate(rounds):
         pixels = _blurred(pixels, strength, draws)
+        # The size is reached before the last noise and JPEG, or those would be averaged away.
         last = number == len(rounds) - 1
-        if last:
-            # The size is reached before the last noise and JPEG, or those would be averaged away.
-            size = (height, width)
-        else:
-            size = _another_size(pixels, strength, draws)
+        size = (height, width) if last else _another_size(pixels, strength, draws)
         pixels = _resized(pixels, size, _FILTERS[int(draws.integers(len(_FILTERS)))])
         pixels = _noisy(pixels, strength, draws)
         if draws.random() < strength.jpeg:
@@ -115,7 +112,8 @@ def _kernel(sigma: float, other: float, angle: float) -> Floats:
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
     along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
     weights = np.exp(-0.5 * ((along / sigma) ** 2 + (across / other) ** 2))
-    return (weights / weights.sum()).astype(np.float32)
+    kernel: Floats = (weights / weights.sum()).astype(np.float32)
+    return kernel
 
 
 def _another_size(pixels: Pixels, strength: Strength, draws: np.random.Generator) -> tuple[int, int]:

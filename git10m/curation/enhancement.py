@@ -45,17 +45,24 @@ class Restorer:
         sha256: Of it.
         scale: What it enlarges by: 1 or 2.
         device: ``"cpu"`` or ``"cuda"``.
+        torch: Version of torch.
     """
 
     path: Path
     sha256: str
     scale: int
     device: str
+    torch: str
 
     @property
     def name(self) -> str:
         """What rows call it: network, scale, and the first digits of its weights' hash."""
         return f"rrdb-x{self.scale}:{self.sha256[:8]}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides about the pixels beside the recipe."""
+        return {"weights_sha256": self.sha256, "scale": self.scale, "torch": self.torch}
 
     def restored(self, pixels: Pixels, valid: Mask) -> Floats:
         """Return a picture as the network restores it, enlarged by its scale.
@@ -107,7 +114,7 @@ def open_restorer(asked: Enhancement) -> Restorer:
         from git10m.curation.rrdb_weights import read_weights  # noqa: PLC0415
     except ImportError as error:
         raise RecipeError(
-            f"curation.enhancement needs {error.name or 'torch'}, which is not installed: pip install 'git10m[restorer]'"
+            f"curation.enhancement needs {error.name or 'torch'}, which is missing: pip install 'git10m[restorer]'"
         ) from error
     path = Path(asked.weights)
     weights = read_weights(path)
@@ -130,7 +137,7 @@ def open_restorer(asked: Enhancement) -> Restorer:
         )
     if asked.device == "cuda" and not torch.cuda.is_available():
         raise RecipeError('curation.enhancement: device = "cuda", but torch finds no GPU here; say device = "cpu"')
-    return Restorer(path, weights.sha256, scale, asked.device)
+    return Restorer(path, weights.sha256, scale, asked.device, str(torch.__version__))
 
 
 def averaged(found: Floats, factor: int) -> Pixels:
@@ -139,7 +146,8 @@ def averaged(found: Floats, factor: int) -> Pixels:
         height, width, channels = found.shape
         cells = found.reshape(height // factor, factor, width // factor, factor, channels)
         found = cells.mean(axis=(1, 3), dtype=np.float32)
-    return np.rint(found * np.float32(255.0)).astype(np.uint8)
+    averages: Pixels = np.rint(found * np.float32(255.0)).astype(np.uint8)
+    return averages
 
 
 def asked_for(row: Mapping[str, Any], rules: Enhancement) -> bool:
@@ -201,7 +209,8 @@ def _filled(pixels: Pixels, valid: Mask) -> Pixels:
         fillnodata(np.ascontiguousarray(pixels[..., band], dtype=np.float32), mask=mask, max_search_distance=reach)
         for band in range(3)
     ]
-    return np.clip(np.rint(np.stack(bands, axis=-1)), 0, 255).astype(np.uint8)
+    filled: Pixels = np.clip(np.rint(np.stack(bands, axis=-1)), 0, 255).astype(np.uint8)
+    return filled
 
 
 def _windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:

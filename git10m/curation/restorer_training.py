@@ -28,10 +28,10 @@ import git10m
 from git10m.curation.restorer_examples import Example, Examples, GoodTiles, Pixels, find_good_tiles
 from git10m.curation.rrdb import RRDBNet, RRDBShape
 from git10m.curation.rrdb_weights import Weights, read_tensors, write_tensors, write_weights
-from git10m.errors import DatasetError, RequestError, TrainingError
+from git10m.errors import DatasetError, RequestError, TrainingError, WeightsError
 from git10m.shards import atomic_file
 
-__all__ = ["HeldOut", "TrainingSettings", "train_restorer"]
+__all__ = ["HeldOut", "TrainingSettings", "shape_for", "train_restorer"]
 
 _EMA, _EMA_WARMUP = 0.999, 10.0
 _BETAS = (0.9, 0.99)
@@ -87,6 +87,27 @@ class HeldOut:
     psnr_plain: float
 
 
+def shape_for(
+    scale: int, *, blocks: int | None, features: int | None, growth: int | None, init: Weights | None
+) -> RRDBShape:
+    """Return the shape of the network to train: as asked, else that of the weights to start from, else as published.
+
+    Raises:
+        WeightsError: If weights to start from are of another shape than is asked for.
+    """
+    asked = {"scale": scale, "blocks": blocks, "features": features, "growth": growth}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if init is None:
+        return RRDBShape(**given)  # type: ignore[arg-type]  # checks itself
+    other = {name: value for name, value in given.items() if getattr(init.shape, name) != value}
+    if other:
+        said = ", ".join(
+            f"{name} {value} is asked for, they have {getattr(init.shape, name)}" for name, value in other.items()
+        )
+        raise WeightsError(f"--init: these weights are of another shape: {said}; ask for theirs, or start without them")
+    return init.shape
+
+
 def train_restorer(
     folder: Path,
     out: Path,
@@ -115,8 +136,26 @@ def train_restorer(
     Raises:
         RequestError: If something is there already, or is of other settings.
         DatasetError: If the folder holds nothing to learn from.
-        TrainingError: If the loss is no number any more.
+        TrainingError: If the loss is no number any more, or the disk is full.
     """
+    try:
+        return _trained(folder, out, settings=settings, init=init, resume=resume, pace=(save_every, workers))
+    except OSError as error:
+        raise TrainingError(
+            f"{out}: cannot be written ({error.strerror or error}); make room, and run the same command with --resume: "
+            "it goes on from the last state that was saved"
+        ) from error
+
+
+def _trained(
+    folder: Path,
+    out: Path,
+    *,
+    settings: TrainingSettings,
+    init: Weights | None,
+    resume: bool,
+    pace: tuple[int, int],
+) -> dict[str, Any]:
     tiles = find_good_tiles(folder, min_quality=settings.min_quality, side=settings.patch)
     if not tiles.groups:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in tiles.left_out.items() if count)
@@ -128,6 +167,7 @@ def train_restorer(
     training = _Training(settings, tiles, out, init)
     if resume:
         training.resume()
+    save_every, workers = pace
     training.run(save_every=save_every, workers=workers)
     note = {
         "trained": training.said,
@@ -189,7 +229,7 @@ class _Training:
             return
         loader: DataLoader[Any] = DataLoader(
             examples,  # type: ignore[arg-type]  # anything with __getitem__ will do
-            batch_sampler=counters,
+            batch_sampler=[list(batch) for batch in counters],
             num_workers=workers,
             collate_fn=_collated,
             multiprocessing_context="spawn",

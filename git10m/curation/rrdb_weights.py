@@ -202,6 +202,6 @@ def _differing(tensors: Tensors, shape: RRDBShape, path: Path) -> WeightsError:
     named = [*every[:_NAMED], *(line for line in unknown[:_NAMED] if line not in every[:_NAMED])]
     more = f" and {len(every) - len(named)} more" if len(every) > len(named) else ""
     return WeightsError(
-        f"{path.name}: holds no weights of this network (RRDB, {shape.blocks} blocks, {shape.features} features, growth "
-        f"{shape.growth}): {'; '.join(named)}{more}; expected keys conv_first, body.0.rdb1.conv1 …, conv_last"
+        f"{path.name}: holds no weights of this network (RRDB, {shape.blocks} blocks, {shape.features} features, "
+        f"growth {shape.growth}): {'; '.join(named)}{more}; expected keys conv_first, body.0.rdb1.conv1 …, conv_last"
     )
