@@ -84,13 +84,14 @@ class EnhancePass:
         if (finished := self.done(number)) is not None:
             return finished  # by another rank, meanwhile
         kept = np.load(self.workspace.enhanced(number, "rows.npy"))
-        path, tried = self.workspace.enhanced(number, "parquet"), 0
+        path, tried, scores = self.workspace.enhanced(number, "parquet"), 0, [0.0, 0.0]
         schema = _schema()
         with ShardWriter(path, schema=schema, row_group_rows=_GROUP_ROWS) as writer:
             for row, position in _rows(self.workspace.unit(number, "rows.parquet"), kept):
                 if asked_for(row, self.rules):
                     tried += 1
                     if (found := self._restored(row)) is not None:
+                        scores = [scores[0] + row["img_quality_score"], scores[1] + found["img_quality_score"]]
                         writer.write(pa.Table.from_pylist([{"position": position, **found}], schema=schema))
         plan = self.shards[number]
         done = {
@@ -98,6 +99,7 @@ class EnhancePass:
             "rows": plan.rows,
             "tried": tried,
             "enhanced": writer.rows,
+            "scores": scores,
             "sha256": file_sha256(path),
         }
         write_json(self.workspace.enhanced(number, "done.json"), done)
@@ -147,7 +149,7 @@ class EnhancePass:
             "phash": phash,
             "phash256": phash256,
             **{name: getattr(measures, name) for name in MEASURED},
-            "enhanced": f"{self.restorer.name} (score {row['img_quality_score']:.2f} before)",
+            "enhanced": self.restorer.name,
         }
 
     def _stored(
@@ -215,7 +217,7 @@ def with_enhanced(table: pa.Table, positions: npt.NDArray[np.int32], path: Path)
 
 
 def enhanced_note(enhancement: EnhancePass, index: Path) -> dict[str, Any]:
-    """Return what the manifest says: by what, how many rows, and how many more were tried and came out no better.
+    """Return what the manifest says: by what, how many rows, how many more were tried and came out no better, scores.
 
     Args:
         enhancement: The pass, done.
@@ -223,12 +225,16 @@ def enhanced_note(enhancement: EnhancePass, index: Path) -> dict[str, Any]:
     """
     column = pq.read_table(index, columns=["enhanced"])["enhanced"]
     notes = [enhancement.done(number) or {} for number in range(len(enhancement.shards))]
+    rows, made = len(column) - column.null_count, sum(note.get("enhanced", 0) for note in notes)
+    # Of all that were restored: what goes later for its caption is among them.
+    sums = [sum(note.get("scores", (0.0, 0.0))[i] for note in notes) for i in (0, 1)]
     return {
         "restorer": enhancement.restorer.name,
         **enhancement.restorer.identity,
         "size": enhancement.rules.size,
-        "rows": len(column) - column.null_count,
-        "no_better": sum(note.get("tried", 0) - note.get("enhanced", 0) for note in notes),
+        "rows": rows,
+        "no_better": sum(note.get("tried", 0) for note in notes) - made,
+        "mean_score": [round(each / made, 3) for each in sums] if made else None,
     }
 
 

@@ -37,6 +37,8 @@ _EMA, _EMA_WARMUP = 0.999, 10.0
 _BETAS = (0.9, 0.99)
 _WARMUP_SHARE, _WARMUP_MOST = 0.05, 200
 _LOG_EVERY = 20
+_START_SHARE = 0.1
+"""What is left of random weights where a new network begins as an enlargement."""
 _HELD_OUT_TILES, _HELD_OUT_SEED = 64, 977
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -195,6 +197,8 @@ class _Training:
         network = RRDBNet(settings.shape)
         if init is not None:
             network.load_state_dict(dict(init.tensors))
+        else:
+            _start_as_enlargement(network)
         layout: Any = network  # torch's stubs do not know ``memory_format`` here
         self.network: RRDBNet = layout.to(self.device, memory_format=torch.channels_last).train()
         self.ema = {name: value.detach().clone() for name, value in self.network.named_parameters()}
@@ -310,6 +314,36 @@ class _Training:
         }
         self.optimizer.load_state_dict(plain)
         self.step = int(note["step"])
+
+
+@torch.no_grad()
+def _start_as_enlargement(network: RRDBNet) -> None:
+    """Let a network that knows nothing begin as a plain enlargement of the folded picture, colours exact.
+
+    The first features carry the mean colour of what was folded into a pixel, those after them the folded pixels, and
+    every layer passes them on; they are positive, so the leaky ReLUs let them through. From there a few thousand steps
+    go as far as many times that from noise.
+    """
+    shape = network.shape
+    cells, channels = shape.fold**2, shape.in_channels
+    carried = min(shape.features, channels * (cells + 1))
+    if shape.features < channels or channels != shape.out_channels:
+        return
+    first = network.conv_first
+    first.weight[:carried] = 0.0
+    first.bias[:carried] = 0.0  # type: ignore[index]  # it has one
+    for feature in range(carried):
+        if feature < channels:  # pixel-unshuffle keeps the pixels of a channel together
+            first.weight[feature, feature * cells : (feature + 1) * cells, 1, 1] = 1.0 / cells
+        else:
+            first.weight[feature, feature - channels, 1, 1] = 1.0
+    network.conv_body.weight.mul_(_START_SHARE)
+    for conv in (network.conv_up1, network.conv_up2, network.conv_hr, network.conv_last):
+        passed = min(carried, conv.out_channels)
+        conv.weight[:passed] *= _START_SHARE
+        conv.bias[:passed] = 0.0  # type: ignore[index]
+        for feature in range(passed):
+            conv.weight[feature, feature, 1, 1] += 1.0
 
 
 def _collated(examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
