@@ -52,7 +52,12 @@ def survey_of(folder: Path, weights: Path, *, more: str = "", hole: bool = False
     """A survey with a recipe that enhances by these weights."""
     noisy_scene(folder / "survey/imagery/a_20200701.tif", hole=hole)
     (folder / weights.name).write_bytes(weights.read_bytes())
-    write_recipe(folder / "survey/recipe.toml", tiles=tiles, source="levels = [14]", more=TABLE.format(weights=weights.name, more=more))
+    write_recipe(
+        folder / "survey/recipe.toml",
+        tiles=tiles,
+        source="levels = [14]",
+        more=TABLE.format(weights=weights.name, more=more),
+    )
     return folder / "survey"
 
 
