@@ -65,7 +65,7 @@ def first_pass_rows(
         back = np.empty(len(chunk), dtype=np.int64)
         back[order] = np.arange(len(chunk))
         table = pa.concat_tables(found).take(pa.array(back))
-        yield table if columns is not None else table.drop_columns(["group", MASK.name])
+        yield table if columns is not None else table.drop_columns(["valid_cells", MASK.name, "group"])
 
 
 def _rows_of(

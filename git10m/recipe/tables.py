@@ -242,15 +242,7 @@ class Recipe(Table):
         def moved(model: Any, *names: str) -> Any:
             return model.model_copy(update={name: locate(getattr(model, name)) for name in names})
 
-        said = self.captions
-        captions = said.model_copy(
-            update={
-                "land_cover": moved(said.land_cover, "path") if said.land_cover is not None else None,
-                "areas": tuple(moved(layer, "path") for layer in said.areas),
-                "objects": tuple(moved(layer, "path") for layer in said.objects),
-                "relief": moved(said.relief, "path") if said.relief is not None else None,
-            }
-        )
+        captions = self.captions.located(locate)
         region, sampling = self.region, self.sampling
         if region is not None:
             cut = tuple(locate(each) if isinstance(each, str) else each for each in region.exclude)
@@ -275,10 +267,7 @@ class Recipe(Table):
         for source, written in zip(self.source, said["source"], strict=True):
             for name in (*source.places, *source.manners):
                 del written[name]
-        captions = said["captions"]
-        for layer in (captions["land_cover"], captions["relief"], *captions["areas"], *captions["objects"]):
-            if layer is not None:
-                del layer["path"]
+        said["captions"] = self.captions.canonical()
         for other in said["curation"]["against"]:
             del other["path"]
         if said["curation"]["enhancement"] is not None:  # told apart by their hash
