@@ -370,7 +370,7 @@ def train_restorer(
 
     _existing(folder)
     try:
-        from git10m.curation.restorer_training import TrainingSettings, shape_for, train_restorer
+        from git10m.curation.restorer_training import TrainingSettings, in_words, shape_for, train_restorer
         from git10m.curation.rrdb_weights import read_weights
     except ImportError as error:
         raise RequestError(
@@ -378,26 +378,13 @@ def train_restorer(
         ) from error
     start = read_weights(init) if init is not None else None
     settings = TrainingSettings(
-        shape=shape_for(scale, blocks=blocks, features=features, growth=growth, init=start),
-        steps=steps,
-        batch=batch,
-        patch=patch,
-        seed=seed,
-        learning_rate=learning_rate,
-        gradient=gradient,
-        min_quality=min_quality,
+        shape_for(scale, blocks=blocks, features=features, growth=growth, init=start),
+        **{"steps": steps, "batch": batch, "patch": patch, "seed": seed, "learning_rate": learning_rate},
+        **{"gradient": gradient, "min_quality": min_quality},
     )
-    found = train_restorer(
-        folder, out, settings=settings, init=start, resume=resume, save_every=save_every, workers=workers
-    )
-    held = found["held_out"]
-    figure = "no good tile in the validation split to try it on"
-    if held is not None:
-        figure = (
-            f"{held['tiles']} degraded tiles of the validation split: {held['psnr']:.2f} dB, "
-            f"{held['psnr_plain']:.2f} dB as they were"
-        )
-    _show(found, f"{out}: trained on {found['tiles']:,} tiles; {figure}", as_json)
+    how = {"resume": resume, "save_every": save_every, "workers": workers}
+    found = train_restorer(folder, out, settings=settings, init=start, **how)
+    _show(found, in_words(found), as_json)
 
 
 def main() -> None:

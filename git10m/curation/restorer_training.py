@@ -31,7 +31,7 @@ from git10m.curation.rrdb_weights import Weights, read_tensors, write_tensors, w
 from git10m.errors import DatasetError, RequestError, TrainingError, WeightsError
 from git10m.shards import atomic_file
 
-__all__ = ["HeldOut", "TrainingSettings", "shape_for", "train_restorer"]
+__all__ = ["HeldOut", "TrainingSettings", "in_words", "shape_for", "train_restorer"]
 
 _EMA, _EMA_WARMUP = 0.999, 10.0
 _BETAS = (0.9, 0.99)
@@ -147,6 +147,18 @@ def train_restorer(
             f"{out}: cannot be written ({error.strerror or error}); make room, and run the same command with --resume: "
             "it goes on from the last state that was saved"
         ) from error
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """Return what `train_restorer` found as a line for people."""
+    held = found["held_out"]
+    figure = "no good tile in the validation split to try it on"
+    if held is not None:
+        figure = (
+            f"{held['tiles']} degraded tiles of the validation split: {held['psnr']:.2f} dB, "
+            f"{held['psnr_plain']:.2f} dB as they were"
+        )
+    return f"{found['weights']}: trained on {found['tiles']:,} tiles; {figure}"
 
 
 def _trained(
