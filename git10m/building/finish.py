@@ -16,6 +16,7 @@ import shapely
 
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
+from git10m.building.enhancing import EnhancePass, enhanced_note
 from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, versions
 from git10m.building.workspace import Workspace, read_json, write_json
@@ -42,6 +43,7 @@ def finish(
     *,
     units: Sequence[Mapping[str, Any]],
     said: Mapping[str, Any],
+    enhancing: EnhancePass | None = None,
 ) -> dict[str, Any]:
     """Write everything beside the shards; the manifest is last of what has a promise, the report follows.
 
@@ -52,6 +54,7 @@ def finish(
         shards: Final shards, all written.
         units: Counts of every unit of the first pass.
         said: The recipe as its author wrote it, without values given from outside.
+        enhancing: The pass that restored tiles, where one did.
 
     Returns:
         The manifest.
@@ -67,6 +70,8 @@ def finish(
     write_rejected(workspace, inputs, decisions, units=len(units))
     write_index(files, workspace.folder / "index.parquet")
     manifest = _manifest(workspace, inputs, decisions, shards, units=units, said=said)
+    if enhancing is not None:
+        manifest["enhancement"] = enhanced_note(enhancing, workspace.folder / "index.parquet")
     write_json(workspace.manifest, manifest)
     write_card(workspace.folder)
     write_report(workspace.folder)
