@@ -17,7 +17,7 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
 
 from git10m.recipe.areas import Cities, Region, Sampling, Strata
 from git10m.recipe.captions import Areas, Captions, LandCover
-from git10m.recipe.curation import Against, Curation, Duplicates, Quota, Verdicts
+from git10m.recipe.curation import AestheticScorer, Against, Curation, Duplicates, Embedding, Quota, Scorers, Verdicts
 from git10m.recipe.reading import load_recipe, parse_recipe, read_toml
 from git10m.recipe.scenes import ClassMask, Modality, Origin, Percentiles, RasterSource, SceneSource, StacSource
 from git10m.recipe.sources import (
@@ -41,6 +41,7 @@ from git10m.recipe.tables import (
 from git10m.recipe.values import Interval, is_address, shown
 
 __all__ = [
+    "AestheticScorer",
     "Against",
     "ArchiveSource",
     "Areas",
@@ -50,6 +51,7 @@ __all__ = [
     "ClassMask",
     "Curation",
     "Duplicates",
+    "Embedding",
     "ImageFormat",
     "Interval",
     "LandCover",
@@ -64,6 +66,7 @@ __all__ = [
     "Region",
     "Sampling",
     "SceneSource",
+    "Scorers",
     "Source",
     "Splits",
     "StacSource",

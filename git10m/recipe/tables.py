@@ -249,11 +249,17 @@ class Recipe(Table):
             region = moved(region, "file").model_copy(update={"exclude": cut})
         strata = moved(sampling.strata, "path") if sampling.strata is not None else None
         cities = moved(sampling.cities, "path") if sampling.cities is not None else None
-        against = tuple(moved(other, "path") for other in self.curation.against)
+        aesthetic = self.curation.scorers.aesthetic
+        curation: dict[str, Any] = {"against": tuple(moved(other, "path") for other in self.curation.against)}
+        if self.curation.embedding is not None:
+            curation["embedding"] = moved(self.curation.embedding, "encoder", "embeddings")
+        if aesthetic is not None:
+            scorer = moved(aesthetic, "encoder", "head")
+            curation["scorers"] = self.curation.scorers.model_copy(update={"aesthetic": scorer})
         return self.model_copy(
             update={
                 "source": tuple(moved(source, *source.places) for source in self.source),
-                "curation": self.curation.model_copy(update={"against": against}),
+                "curation": self.curation.model_copy(update=curation),
                 "captions": captions,
                 "region": region,
                 "sampling": sampling.model_copy(update={"strata": strata, "cities": cities}),
@@ -271,6 +277,10 @@ class Recipe(Table):
                 del layer["path"]
         for other in said["curation"]["against"]:
             del other["path"]
+        if (embedding := said["curation"]["embedding"]) is not None:  # their content is part of what goes in
+            del embedding["encoder"], embedding["embeddings"]
+        if (scorer := said["curation"]["scorers"]["aesthetic"]) is not None:
+            del scorer["encoder"], scorer["head"]
         if said["region"] is not None:  # what its files come to is told apart by its area
             del said["region"]["file"], said["region"]["exclude"]
         for chosen in (said["sampling"]["strata"], said["sampling"]["cities"]):
