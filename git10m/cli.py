@@ -173,7 +173,8 @@ def status(folder: DatasetFolder, as_json: AsJson = False) -> None:
     found = build_status(folder)
     text = (
         f"{folder}: not finished; tiles: {found['units']['done']} of {found['units']['planned'] or '?'} units done, "
-        f"captions: {found['shards']['done']} of {found['shards']['planned'] or '?'} shards done"
+        f"captions: {found['captions']['done']} of {found['captions']['planned'] or '?'} shards done, "
+        f"rows: {found['shards']['done']} of {found['shards']['planned'] or '?'} shards done"
     )
     if found["finished"]:
         text = f"{folder}: finished; {_accounted(found['counts'])}"

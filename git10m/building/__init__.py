@@ -1,8 +1,10 @@
-"""Builds a dataset: two passes over shards with one barrier, resumable at any instant.
+"""Builds a dataset: two passes over shards with barriers between, resumable at any instant.
 
     scenes ─► plan ─► pass 1, a unit at a time: pixels, metadata, measures, hashes
                    ─► barrier, on columns: duplicates, pairing, splits, order
-                   ─► pass 2, a shard at a time: facts, captions, final rows
+                   ─► pass 2, a shard at a time: facts, captions
+                   ─► barrier, on captions and their scores
+                   ─► pass 2 goes on, a shard at a time: final rows
                    ─► rejections, index, manifest, card, report
 
 Every file appears whole or not at all, and a unit or shard counts as done when its ``done.json`` stands. Same recipe,
@@ -12,7 +14,6 @@ inputs and versions give the same bytes, whatever the workers, the engine and th
 from __future__ import annotations
 
 import errno
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ import numpy as np
 from tqdm import tqdm
 
 from git10m.building.barrier import DROP_REASONS, Decisions, decide
+from git10m.building.captioning import CaptionPass, plan_captions, plan_rows
 from git10m.building.finish import finish
+from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, gather
-from git10m.building.rows import RowPass, ShardPlan
+from git10m.building.rows import RowPass
 from git10m.building.tiles import FetchPass, TilePass, unit_digests
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.engine import Engine, lock, map_shards, rank_of_job
@@ -33,7 +36,6 @@ from git10m.errors import BuildError, DatasetError, RecipeError, RegionError
 from git10m.grid import MAX_LEVEL
 from git10m.recipe import Recipe, WebListSource
 from git10m.sampling import Plan, plan_tiles, sampled
-from git10m.shards import atomic_file
 
 __all__ = ["BuildResult", "build", "build_status", "fetch", "prepare"]
 
@@ -161,11 +163,13 @@ def build_status(folder: Path) -> dict[str, Any]:
         raise DatasetError(f"{folder}: holds no dataset and no build; give the --output of git10m build")
     note = note or {}
     tiles_done = len(list((workspace.work / "tiles").glob("*.done.json")))
+    captions_done = len(list((workspace.work / "captions").glob("*.done.json")))
     rows_done = len(list((workspace.work / "rows").glob("*.done.json")))
     return {
         "finished": manifest is not None,
         "counts": manifest["counts"] if manifest is not None else None,
         "units": {"done": tiles_done, "planned": note.get("units")},
+        "captions": {"done": captions_done, "planned": note.get("captions")},
         "shards": {"done": rows_done, "planned": note.get("shards")},
     }
 
@@ -185,9 +189,17 @@ def _run(
     counts = [done for done in _unit_counts(workspace, digests) if done is not None]
     if len(counts) < len(digests):
         return None  # the rank that ends last goes on
-    decisions = decide(workspace, inputs.recipe, units=len(digests), levels=_levels_of_groups(plan), known=inputs.known)
-    shards = _shard_plans(workspace, inputs.recipe, decisions, counts)
-    if not _write_rows(RowPass(workspace, inputs.recipe, tuple(shards), inputs.modality_notes), engine):
+    levels = _levels_of_groups(plan)
+    decisions = decide(workspace, inputs.recipe, units=len(digests), levels=levels, known=inputs.known)
+    second = CaptionPass(workspace, inputs.recipe, tuple(_caption_plans(workspace, inputs, decisions, counts)))
+    if not _for_all(second, engine, claims=workspace.work / "captions", desc="captions"):
+        return None
+    decisions, shards = plan_rows(workspace, inputs.recipe, decisions, second, levels=levels)
+    if not shards:
+        raise BuildError(_nothing_kept(decisions, counts))
+    _note(workspace, shards=len(shards))
+    third = RowPass(workspace, inputs.recipe, tuple(shards), inputs.modality_notes)
+    if not _for_all(third, engine, claims=workspace.work / "rows", desc="rows"):
         return None
     with lock(workspace.work / "finish.lock") as held:
         return finish(workspace, inputs, decisions, shards, units=counts, said=said) if held else None
@@ -251,35 +263,26 @@ def _levels_of_groups(plan: Plan) -> dict[int, list[int]]:
     return {group: np.unique(plan.level[plan.group == group]).tolist() for group in np.unique(plan.group).tolist()}
 
 
-def _shard_plans(
-    workspace: Workspace, recipe: Recipe, decisions: Decisions, counts: Sequence[Mapping[str, Any]]
+def _caption_plans(
+    workspace: Workspace, inputs: Inputs, decisions: Decisions, counts: Sequence[Mapping[str, Any]]
 ) -> list[ShardPlan]:
-    """Write which rows go into each final shard."""
-    plans = []
-    for name, rows in decisions.shards(recipe.output.shard_rows).items():
-        origin = decisions.origin(rows)
-        digest = hashlib.sha256(origin.tobytes())
-        for unit in np.unique(origin[:, 0]).tolist():
-            digest.update(counts[unit]["sha256"].encode())
-        plans.append(ShardPlan(name, decisions.bounds(rows), digest.hexdigest(), len(rows)))
-        with atomic_file(workspace.shard(name, "rows.npy")) as file:
-            np.save(file, origin)
+    shard_rows, wording = inputs.recipe.output.shard_rows, inputs.wording_digest
+    plans = plan_captions(workspace, decisions, shard_rows=shard_rows, counts=counts, wording=wording)
     if not plans:
         raise BuildError(_nothing_kept(decisions, counts))
-    _note(workspace, shards=len(plans))
+    _note(workspace, captions=len(plans))
     return plans
 
 
-def _write_rows(second: RowPass, engine: Engine) -> bool:
-    """Run the second pass; tell whether all shards are there, which a rank's may not be."""
-    waiting = [number for number in range(len(second.shards)) if second.done(number) is None]
-    total = sum(shard.rows for shard in second.shards)
-    left = sum(second.shards[number].rows for number in waiting)
-    claims = second.workspace.work / "rows"
-    with tqdm(total=total, initial=total - left, desc="captions", unit="row") as bar:
-        for _, done in map_shards(second, waiting, engine, claims=claims):
+def _for_all(step: CaptionPass | RowPass, engine: Engine, *, claims: Path, desc: str) -> bool:
+    """Run a step of the second pass; tell whether all its shards are there, which a rank's may not be."""
+    waiting = [number for number in range(len(step.shards)) if step.done(number) is None]
+    total = sum(shard.rows for shard in step.shards)
+    left = sum(step.shards[number].rows for number in waiting)
+    with tqdm(total=total, initial=total - left, desc=desc, unit="row") as bar:
+        for _, done in map_shards(step, waiting, engine, claims=claims):
             bar.update(done["rows"])
-    return all(second.done(number) is not None for number in waiting)
+    return all(step.done(number) is not None for number in waiting)
 
 
 def _nothing_kept(decisions: Decisions, counts: Sequence[Mapping[str, Any]]) -> str:

@@ -42,8 +42,9 @@ DROP_REASONS = (
     "held_out_copy",
     "split_buffer",
     "quota",
+    "low_similarity",
 )
-"""Why the barrier drops a row; position 0 is a row that is kept."""
+"""Why a barrier drops a row; position 0 is a row that is kept."""
 
 _DIGEST_BYTES = 16
 """Of SHA-256; two of 10**7 images agree by chance with a probability of 10**-25."""
@@ -69,9 +70,10 @@ class Decisions:
         level: Level.
         x: Column; −1 where the place is unknown.
         y: Row of the grid; −1 where the place is unknown.
+        group: Group of imagery that it is of.
         drop: Position in `DROP_REASONS`.
         alike: For each row that goes because it is like another, which.
-        beyond: For each row that goes for a quota, which.
+        beyond: For each row that goes for a quota or for its caption, which quota, or what was measured.
         split: Position in `SPLITS`.
     """
 
@@ -80,6 +82,7 @@ class Decisions:
     level: npt.NDArray[np.int64]
     x: IntArray
     y: IntArray
+    group: IntArray
     drop: npt.NDArray[np.int8]
     alike: Mapping[int, Alike]
     beyond: Mapping[int, str]
@@ -145,6 +148,7 @@ def decide(
         level=columns["level"],
         x=columns["x"],
         y=columns["y"],
+        group=columns["group"],
         drop=drop,
         alike=alike,
         beyond=beyond,

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
+from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, versions
-from git10m.building.rows import ShardPlan
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.curation.pictures import decoded
 from git10m.errors import BuildError

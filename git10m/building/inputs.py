@@ -106,6 +106,12 @@ class Inputs:
         return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
     @property
+    def wording_digest(self) -> str:
+        """SHA-256 of what captions depend on beside the rows: the recipe, layers of facts, versions."""
+        parts = [self.identity["recipe"]["captions"], self.identity["layers"], self.identity["versions"]]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
     def modality_notes(self) -> dict[str, Any]:
         """What files note of each further image, by name."""
         return {reader.modality.name: dict(reader.note) for reader in self.modalities}

@@ -65,18 +65,27 @@ class Workspace:
         """File of one unit of the first pass: ``rows.parquet``, ``rejected.parquet`` or ``done.json``."""
         return self.work / "tiles" / f"{number:05d}.{kind}"
 
+    def captions(self, name: str, kind: str) -> Path:
+        """File of one shard of captions: ``rows.npy`` (of which rows), ``parquet`` or ``done.json``."""
+        return self.work / "captions" / f"{name}.{kind}"
+
     def shard(self, name: str, kind: str) -> Path:
-        """File of one shard of the second pass: ``rows.npy`` (which rows) or ``done.json``."""
+        """File of one final shard: ``rows.npy`` (which rows) or ``done.json``."""
         return self.work / "rows" / f"{name}.{kind}"
 
     def prepare(self) -> None:
         """Make the folders."""
-        for folder in (self.data, self.work / "tiles", self.work / "rows"):
+        for folder in (self.data, self.work / "tiles", self.work / "captions", self.work / "rows"):
             folder.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
         """Remove what a killed build left half-written; nobody else may be writing here."""
-        for folder in (self.folder, self.data, self.work, self.work / "tiles", self.work / "rows"):
+        for folder in (
+            self.folder,
+            self.data,
+            self.work,
+            *(self.work / each for each in ("tiles", "captions", "rows")),
+        ):
             for part in folder.glob(".*.part"):
                 part.unlink(missing_ok=True)
 
