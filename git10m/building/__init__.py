@@ -179,8 +179,11 @@ def _run(
 ) -> dict[str, Any] | None:
     plan = _plan(inputs, limit)
     bounds = plan.unit_bounds(_unit_rows(plan))
-    digests = unit_digests(inputs.imagery, plan, bounds, further=inputs.modalities_digest)
-    first = TilePass(workspace, inputs.recipe, inputs.imagery, inputs.modalities, plan, tuple(bounds), digests)
+    digests = unit_digests(inputs.imagery, plan, bounds, further=inputs.further_digest)
+    if inputs.encoding is not None:
+        inputs.encoding.check(len(plan))
+    parts = inputs.imagery, inputs.modalities, plan, tuple(bounds), digests, inputs.encoding
+    first = TilePass(workspace, inputs.recipe, *parts)
     _note(workspace, units=len(digests))
     pending = [unit for unit, done in enumerate(_unit_counts(workspace, digests)) if done is None]
     with tqdm(total=len(plan), initial=len(plan) - _rows_of(bounds, pending), desc="tiles", unit="tile") as bar:
@@ -190,7 +193,8 @@ def _run(
     if len(counts) < len(digests):
         return None  # the rank that ends last goes on
     levels = _levels_of_groups(plan)
-    decisions = decide(workspace, inputs.recipe, units=len(digests), levels=levels, known=inputs.known)
+    units, known, encoding = len(digests), inputs.known, inputs.encoding
+    decisions = decide(workspace, inputs.recipe, units=units, levels=levels, known=known, encoding=encoding)
     second = CaptionPass(workspace, inputs.recipe, tuple(_caption_plans(workspace, inputs, decisions, counts)))
     if not _for_all(second, engine, claims=workspace.work / "captions", desc="captions"):
         return None

@@ -150,8 +150,9 @@ def _why(decisions: Decisions, row: int, names: Mapping[int, str]) -> str:
     else:
         level, x, y = (int(values[alike.of]) for values in (decisions.level, decisions.x, decisions.y))
         what = f"tile {level}_{x}_{y}" if x >= 0 else names[alike.of]
-    if alike.likeness is not None:
-        return f"likeness {alike.likeness:.2f} to {what}"
+    if alike.cosine is not None or alike.likeness is not None:
+        how = f"likeness {alike.likeness:.2f}" if alike.cosine is None else f"cosine {alike.cosine:.3f}"
+        return f"{how} to {what}"
     return "a better picture of this place stays" if reason == "same_place" else f"the same bytes as {what}"
 
 
@@ -198,6 +199,7 @@ def _manifest(
         "files": files,
         "items": [_item_note(item) for item in inputs.items],
         "modalities": inputs.modality_notes,
+        "embedding": decisions.without_vector,
         "licences": _mentioned(index, "licence"),
         "attributions": _mentioned(index, "attribution"),
         "versions": versions(),

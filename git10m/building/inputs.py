@@ -19,6 +19,7 @@ import shapely
 from pyproj.exceptions import ProjError
 
 import git10m
+from git10m.building.encoding import Encoding, open_encoding
 from git10m.building.known import KnownSet, listed, open_known
 from git10m.building.workspace import Workspace
 from git10m.captions.facts import FactFinder
@@ -81,6 +82,7 @@ class Inputs:
         imagery: All that can be read, in groups.
         modalities: Further images of every tile.
         known: Sets that no row may be like.
+        encoding: Models that are asked of every image; None: none.
         area: Area of interest in degrees, or None.
         identity: What the fingerprint is made of, as JSON.
     """
@@ -90,6 +92,7 @@ class Inputs:
     imagery: Collection
     modalities: tuple[ModalityReader, ...]
     known: tuple[KnownSet, ...]
+    encoding: Encoding | None
     area: Any
     identity: Mapping[str, Any]
 
@@ -100,9 +103,11 @@ class Inputs:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def modalities_digest(self) -> str:
-        """SHA-256 of what the further images depend on."""
-        contents = [(reader.modality.name, reader.mosaic.identity) for reader in self.modalities]
+    def further_digest(self) -> str:
+        """SHA-256 of what further images, and what models tell of an image, depend on."""
+        contents: list[Any] = [(reader.modality.name, reader.mosaic.identity) for reader in self.modalities]
+        if self.encoding is not None:
+            contents.append(self.encoding.digest)
         return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -140,6 +145,7 @@ def gather(
         FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
     for other in located.curation.against:
         listed(other)  # and a wrong path
+    encoding = open_encoding(located.curation, store=workspace.vectors, looking=looking)
     area = area_of(located.region) if located.region is not None else None
     finder = _Finder(located, area, workspace.sources)
     items = tuple(item for source in located.source for item in finder.items(source))
@@ -153,9 +159,17 @@ def gather(
     imagery = Collection((*([mosaic] if mosaic.groups else []), *others))
     paired = [finder.modality(modality, imagery) for modality in located.modality]
     items += tuple(item for _, found in paired for item in found)
-    known = () if looking else tuple(open_known(other, store=workspace.known) for other in located.curation.against)
+    known = () if looking else _known(located, workspace, encoding)
     identity = _identity(located, items, imagery, area, limit) | {"against": {each.name: each.digest for each in known}}
-    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, area, identity)
+    if encoding is not None:
+        identity["models"] = dict(encoding.identity)
+    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, encoding, area, identity)
+
+
+def _known(recipe: Recipe, workspace: Workspace, encoding: Encoding | None) -> tuple[KnownSet, ...]:
+    """Open the sets to stay apart from, with their vectors where embeddings are compared."""
+    compared = encoding if recipe.curation.duplicates.embedding is not None else None
+    return tuple(open_known(other, store=workspace.known, encoding=compared) for other in recipe.curation.against)
 
 
 def _mosaic(recipe: Recipe, items: Sequence[Item]) -> Mosaic:

@@ -52,6 +52,11 @@ class Workspace:
         return self.work / "known"
 
     @property
+    def vectors(self) -> Path:
+        """Vectors that were brought along, sorted."""
+        return self.work / "vectors"
+
+    @property
     def manifest(self) -> Path:
         """The note that the build is done."""
         return self.folder / "manifest.json"

@@ -1,8 +1,8 @@
 """Models that turn images, and some of them texts, into vectors whose cosine tells how alike two are.
 
 A model is a folder in the layout of transformers: ``config.json``, weights (safetensors, or a file of torch that holds
-nothing but weights), ``preprocessor_config.json``, and a tokenizer where it reads texts. Nothing is fetched, and no code
-of the folder is run. Known are the classes of CLIP (also RemoteCLIP and clip-rsicd, converted), SigLIP and SigLIP 2 of
+nothing but weights), ``preprocessor_config.json``, and a tokenizer where it reads texts. Nothing is fetched, and no
+code of the folder is run. Known are the classes of CLIP (also RemoteCLIP and clip-rsicd, converted), SigLIP and SigLIP 2 of
 fixed size (Git-RSCLIP), DINOv2, DINOv3, ViT, and convolutional networks of transformers with a pooled output.
 """
 
@@ -96,7 +96,7 @@ class Encoder:
         parts = [np.empty((0, self.dimensions), dtype=np.float32)]
         for start in range(0, len(texts), BATCH):
             part = list(texts[start : start + BATCH])
-            tokens = self._tokens(
+            tokens = self._tokenizer(
                 part + [""] * (BATCH - len(part)),
                 padding="max_length",
                 truncation=True,
@@ -112,12 +112,14 @@ class Encoder:
         """Tell which texts do not fit into the model's window, (N,)."""
         if not len(texts):
             return np.zeros(0, dtype=bool)
-        tokens = self._tokens(list(texts), padding=False, truncation=False, verbose=False)["input_ids"]
-        return np.array([len(each) > self.window for each in tokens])
+        window = self.window
+        tokens = self._tokenizer(list(texts), padding=False, truncation=False, verbose=False)["input_ids"]
+        return np.array([len(each) > window for each in tokens])
 
-    @property
+    @cached_property
     def window(self) -> int:
         """Tokens that the text tower reads, with those that begin and end a text."""
+        assert self._tokenizer is not None  # or it says why not
         return int(self._model.config.text_config.max_position_embeddings)
 
     def _seen(self, prepared: Sequence[Pixels]) -> Vectors:
@@ -135,17 +137,13 @@ class Encoder:
                 found = said.image_embeds if self.kind in _PROJECTED else _vector(said, self.kind)
         return unit_vectors(found[: len(prepared)].cpu().numpy())
 
-    def _tokens(self, texts: list[str], **how: Any) -> Any:
-        if not self.reads_texts:
-            raise RecipeError(
-                f"{self.folder.name}: a model of kind {self.kind} reads no texts; give one of {', '.join(sorted(_BOTH))}"
-            )
-        return self._tokenizer(texts, **how)
-
     @cached_property
     def _tokenizer(self) -> Any:
         import transformers  # noqa: PLC0415 - an extra
 
+        if not self.reads_texts:
+            kinds = ", ".join(sorted(_BOTH))
+            raise RecipeError(f"{self.folder.name}: a model of kind {self.kind} reads no texts; give one of {kinds}")
         try:
             return transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
@@ -180,7 +178,7 @@ def inspect_encoder(folder: Path) -> str:
         found = "there is no such folder" if not folder.is_dir() else "it has no config.json"
         raise RecipeError(
             f"{folder}: is no model ({found}); give a folder in the layout of transformers, with config.json, weights "
-            "and preprocessor_config.json. Vectors of any other model can be given as embeddings = \"file.parquet\""
+            'and preprocessor_config.json. Vectors of any other model can be given as embeddings = "file.parquet"'
         )
     transformers = _transformers()
     try:
@@ -241,8 +239,9 @@ def _load(folder: Path, kind: str, device: str) -> Any:
     if device == "cuda" and not torch.cuda.is_available():
         raise RecipeError(f'{folder.name}: device = "cuda" is asked, and torch finds no such device here; say "cpu"')
     opener = transformers.CLIPVisionModelWithProjection if kind in _PROJECTED else transformers.AutoModel
-    before = transformers.logging.get_verbosity()
+    before, shown = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()  # what is missing is said below
+    transformers.logging.disable_progress_bar()
     try:
         model, said = opener.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
@@ -253,6 +252,8 @@ def _load(folder: Path, kind: str, device: str) -> Any:
         ) from error
     finally:
         transformers.logging.set_verbosity(before)
+        if shown:
+            transformers.logging.enable_progress_bar()
     missing = sorted(name for name in said["missing_keys"] if not any(part in name for part in _UNUSED_WEIGHTS))
     wrong = missing or [str(each) for each in said.get("mismatched_keys", ())]
     if wrong:

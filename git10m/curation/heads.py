@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def open_head(path: Path, *, activation: str = "none", dimensions: int | None = 
 
 def _check(path: Path, layers: list[tuple[Any, Any]], dimensions: int | None) -> None:
     shapes = [weight.shape for weight, _ in layers]
-    chained = all(first[0] == second[1] for first, second in zip(shapes, shapes[1:], strict=False))
+    chained = all(first[0] == second[1] for first, second in itertools.pairwise(shapes))
     fitting = all(len(bias) == weight.shape[0] for weight, bias in layers)
     shown = " → ".join(str(width) for width in [shapes[0][1], *(shape[0] for shape in shapes)])
     if not chained or not fitting or shapes[-1][0] != 1:

@@ -110,7 +110,7 @@ def known_vector_copies(
 
 
 def clusters_of(take: Take, rows: IntArray, *, count: int, seed: int = 0) -> npt.NDArray[np.int32]:
-    """Divide rows into clusters by direction: spherical k-means on a seeded sample, then each row to the nearest centre.
+    """Divide rows into clusters by direction: spherical k-means on a seeded sample, then each row to the nearest.
 
     Args:
         take: Gives vectors.

@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 
 from git10m.curation.encoders import unit_vectors
 from git10m.errors import RecipeError
-from git10m.grid import IntArray
 from git10m.shards import atomic_file, file_sha256
 from git10m.sources.files import expand
 
@@ -41,7 +40,7 @@ class VectorFiles:
     """Vectors of rows that stand in many files; NaN where a row has none.
 
     Args:
-        files: One a unit, as `write_vectors` writes them.
+        files: One a unit: arrays (N, D), or of records with a field ``vector`` (D,).
         unit: Of every row, (N,).
         position: Of every row in its file, (N,).
     """
@@ -72,7 +71,8 @@ class VectorFiles:
 
     def _file(self, unit: int) -> Halves:
         if unit not in self._open:
-            self._open[unit] = np.load(self._files[unit], mmap_mode="r", allow_pickle=False)
+            held = np.load(self._files[unit], mmap_mode="r", allow_pickle=False)
+            self._open[unit] = held["vector"] if held.dtype.names else held
             if len(self._open) > _OPEN_FILES:
                 self._open.popitem(last=False)
         self._open.move_to_end(unit)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from git10m.recipe.values import Fraction, Paths, Slug, Table
 
-__all__ = ["Against", "AestheticScorer", "Curation", "Duplicates", "Embedding", "Quota", "Scorers", "Verdicts"]
+__all__ = ["AestheticScorer", "Against", "Curation", "Duplicates", "Embedding", "Quota", "Scorers", "Verdicts"]
 
 
 class Verdicts(Table):

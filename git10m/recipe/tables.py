@@ -90,6 +90,8 @@ class Splits(Table):
         cell_level: Level of the cells, at most the coarsest level of the tiles; None: that level, or where a buffer is
             asked three levels coarser, so that the buffer does not eat whole cells.
         buffer_m: Training tiles closer than this to a cell of validation or test are dropped; metres on the ground.
+        embedding: Cosine of embeddings from which images are on one side: those without a place move together, of the
+            others those that are trained on go; None: embeddings do not matter.
         stratified: Choose cells so that every level has its share; false: each cell by its address alone, so that it
             stays in its split when imagery is added.
     """
@@ -99,6 +101,7 @@ class Splits(Table):
     seed: int = 0
     cell_level: int | None = Field(default=None, ge=0, le=MAX_LEVEL)
     buffer_m: float = Field(default=0.0, ge=0, le=100_000)
+    embedding: float | None = Field(default=None, gt=0, le=1)
     stratified: bool = False
 
     @model_validator(mode="after")
@@ -169,6 +172,8 @@ class Recipe(Table):
         self._check_layers()
         self._check_modalities()
         self._check_quotas()
+        if self.splits.embedding is not None and self.curation.embedding is None:
+            raise ValueError("splits.embedding needs [curation.embedding], with encoder or embeddings")
         coarsest = min(min(source.levels or self.tiles.levels) for source in self.source)
         if self.splits.cell_level is not None and self.splits.cell_level > coarsest:
             raise ValueError(
