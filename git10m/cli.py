@@ -201,11 +201,11 @@ def verify(folder: DatasetFolder, workers: Workers = _CORES, as_json: AsJson = F
 @app.command()
 def stats(folder: DatasetFolder, as_json: AsJson = False) -> None:
     """Print counts and distributions of a dataset."""
-    from git10m.report import summarise
+    from git10m.report import in_words, summarise
 
     _existing(folder)
     found = summarise(folder)
-    _show(found, json.dumps(found, indent=2, ensure_ascii=False, default=str), as_json)
+    _show(found, "\n".join(in_words(found)), as_json)
 
 
 @app.command()

@@ -7,11 +7,14 @@ codes of the command:
     ├── RequestError              the request was wrong (exit 2)
     │   ├── RecipeError           a recipe that cannot be read, or says something impossible
     │   ├── RegionError           an area of interest that is empty or malformed
-    │   └── DatasetError          a folder that is no dataset, or another one
+    │   ├── DatasetError          a folder that is no dataset, or another one
+    │   ├── LicenceError          rows that may not be published, or not unasked
+    │   └── TargetError           a place that nothing can be published to
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── SourceError           imagery or a layer that cannot be read
         │   └── BandsUnknownError     a raster whose red, green and blue cannot be told
         ├── VerificationError     a dataset that breaks a promise
+        ├── PublishError          a publication that does not arrive (network, rights, disk full)
         └── BuildError            a build that cannot go on (disk full, a worker killed)
 """
 
@@ -20,10 +23,13 @@ __all__ = [
     "BuildError",
     "DatasetError",
     "Git10mError",
+    "LicenceError",
+    "PublishError",
     "RecipeError",
     "RegionError",
     "RequestError",
     "SourceError",
+    "TargetError",
     "VerificationError",
     "WorkError",
 ]
@@ -53,6 +59,14 @@ class DatasetError(RequestError):
     """A folder is not a dataset, or holds another build."""
 
 
+class LicenceError(RequestError):
+    """Rows are of licences that may not be published, or not unless they are asked for by name."""
+
+
+class TargetError(RequestError):
+    """A place that nothing can be published to: not one of ours, inside the dataset, or taken by another set."""
+
+
 class WorkError(Git10mError):
     """The request was right and the work failed; the same request may succeed later."""
 
@@ -67,6 +81,10 @@ class BandsUnknownError(SourceError):
 
 class VerificationError(WorkError):
     """A dataset breaks one of its promises."""
+
+
+class PublishError(WorkError):
+    """A publication does not arrive: the server, the network, the rights or the disk are in the way."""
 
 
 class BuildError(WorkError):

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import os
 import re
+import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -23,6 +24,7 @@ from git10m.recipe import is_address, shown
 
 __all__ = [
     "content_digest",
+    "copy_file",
     "gdal_options",
     "gdal_path",
     "list_files",
@@ -35,6 +37,7 @@ __all__ = [
 _WHOLE_BYTES = 16 * 2**20
 _SAMPLES, _SAMPLE_BYTES = 16, 2**16
 _TIMEOUT_S = 30.0
+_COPY_BYTES = 4 * 2**20
 
 _HTTP_OPTIONS = {
     # Three requests instead of thirteen to open a cloud-optimised GeoTIFF, and whole tiles at once from then on.
@@ -123,6 +126,27 @@ def read_bytes(address: str) -> bytes:
                 return bytes(file.read())
         with _answer(address) as answer:
             return bytes(answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise SourceError(f"{shown(address)}: {refusal(address) or _first_line(error)}") from error
+
+
+def copy_file(address: str, path: Path) -> None:
+    """Copy a file at an address of http, https or s3 to a path, some MiB at a time.
+
+    Raises:
+        SourceError: If it does not come, or not whole.
+    """
+    try:
+        with path.open("wb") as target:
+            if address.startswith("s3://"):
+                with s3_file(address) as file:
+                    shutil.copyfileobj(file, target, _COPY_BYTES)
+                return
+            with _answer(address) as answer:
+                shutil.copyfileobj(answer, target, _COPY_BYTES)
+                told = answer.headers.get("Content-Length")
+        if told is not None and path.stat().st_size != int(told):
+            raise ConnectionError(f"{path.stat().st_size} of {told} bytes came; try again")
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise SourceError(f"{shown(address)}: {refusal(address) or _first_line(error)}") from error
 

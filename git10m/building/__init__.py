@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from git10m.building.barrier import DROP_REASONS, Decisions, decide
@@ -200,9 +201,9 @@ def _run(
         return None
     decisions, shards = plan_rows(workspace, inputs.recipe, decisions, second, levels=levels)
     if not shards:
-        raise BuildError(_nothing_kept(decisions, counts))
+        raise BuildError(_nothing_kept(workspace, decisions, counts))
     _note(workspace, shards=len(shards))
-    third = RowPass(workspace, inputs.recipe, tuple(shards), inputs.modality_notes)
+    third = RowPass(workspace, inputs.recipe, tuple(shards), inputs.modality_notes, inputs.encoding)
     if not _for_all(third, engine, claims=workspace.work / "rows", desc="rows"):
         return None
     with lock(workspace.work / "finish.lock") as held:
@@ -273,7 +274,7 @@ def _caption_plans(
     shard_rows, wording = inputs.recipe.output.shard_rows, inputs.wording_digest
     plans = plan_captions(workspace, decisions, shard_rows=shard_rows, counts=counts, wording=wording)
     if not plans:
-        raise BuildError(_nothing_kept(decisions, counts))
+        raise BuildError(_nothing_kept(workspace, decisions, counts))
     _note(workspace, captions=len(plans))
     return plans
 
@@ -289,14 +290,29 @@ def _for_all(step: CaptionPass | RowPass, engine: Engine, *, claims: Path, desc:
     return all(step.done(number) is not None for number in waiting)
 
 
-def _nothing_kept(decisions: Decisions, counts: Sequence[Mapping[str, Any]]) -> str:
+def _nothing_kept(workspace: Workspace, decisions: Decisions, counts: Sequence[Mapping[str, Any]]) -> str:
     lost: Counter[str] = Counter()
     for unit in counts:
         lost.update(unit["dropped"])
         lost.update(unit["failed"])
     lost.update({reason: int((decisions.drop == code).sum()) for code, reason in enumerate(DROP_REASONS) if code})
     reasons = ", ".join(f"{reason} {count}" for reason, count in lost.most_common() if count)
-    return f"no tile was kept of {sum(unit['planned'] for unit in counts)} planned: {reasons}; loosen those rules"
+    commonest, _ = lost.most_common(1)[0]
+    planned = sum(unit["planned"] for unit in counts)
+    example = _detail_of(workspace, commonest, counts)
+    return (
+        f"no tile was kept of {planned} planned: {reasons}{f' (for example {example})' if example else ''}; loosen the "
+        "rules that drop them; what failed is read again with --retry-failed, once that is mended"
+    )
+
+
+def _detail_of(workspace: Workspace, reason: str, counts: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return what was noted of the first tile that was lost for a reason."""
+    for number, unit in enumerate(counts):
+        if reason in unit["dropped"] or reason in unit["failed"]:
+            noted = pq.read_table(workspace.unit(number, "rejected.parquet"), columns=["reason", "detail"]).to_pylist()
+            return next((row["detail"] for row in noted if row["reason"] == reason), None)
+    return None
 
 
 def _finished(workspace: Workspace, inputs: Inputs) -> dict[str, Any] | None:

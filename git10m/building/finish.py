@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import shapely
 
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
@@ -200,6 +201,7 @@ def _manifest(
         "items": [_item_note(item) for item in inputs.items],
         "modalities": inputs.modality_notes,
         "embedding": decisions.without_vector,
+        "captions_cut": _captions_cut(workspace, shards),
         "licences": _mentioned(index, "licence"),
         "attributions": _mentioned(index, "attribution"),
         "versions": versions(),
@@ -237,6 +239,14 @@ def _counts(index: pa.Table, decisions: Decisions, units: Sequence[Mapping[str, 
     }
 
 
+def _captions_cut(workspace: Workspace, shards: Sequence[ShardPlan]) -> dict[str, int]:
+    """Add up, by model of similarity, the captions that did not fit into its window."""
+    cut: Counter[str] = Counter()
+    for name in sorted({shard.captions for shard in shards}):
+        cut.update((read_json(workspace.captions(name, "done.json")) or {}).get("cut", {}))
+    return dict(sorted(cut.items()))
+
+
 def _file_note(workspace: Workspace, shard: ShardPlan) -> dict[str, Any]:
     done = read_json(workspace.shard(shard.name, "done.json")) or {}
     return {name: done[name] for name in ("sha256", "rows", "bytes")}
@@ -258,6 +268,7 @@ def _item_note(item: Item) -> dict[str, Any]:
             "licence": scene.licence,
             "attribution": credit(scene.attribution, scene.moment),
             "synthetic": scene.synthetic,
+            "footprint": shapely.to_wkt(shapely.simplify(shapely.from_wkb(scene.outline_wkb), 1e-5), 6),
         }
     return note
 

@@ -23,6 +23,7 @@ from git10m.building.encoding import Encoding, open_encoding
 from git10m.building.known import KnownSet, listed, open_known
 from git10m.building.workspace import Workspace
 from git10m.captions.facts import FactFinder
+from git10m.captions.similarity import similarity_identity
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
@@ -114,6 +115,8 @@ class Inputs:
     def wording_digest(self) -> str:
         """SHA-256 of what captions depend on beside the rows: the recipe, layers of facts, versions."""
         parts = [self.identity["recipe"]["captions"], self.identity["layers"], self.identity["versions"]]
+        if "similarity" in self.identity:
+            parts.append(self.identity["similarity"])
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
@@ -146,6 +149,9 @@ def gather(
     for other in located.curation.against:
         listed(other)  # and a wrong path
     encoding = open_encoding(located.curation, store=workspace.vectors, looking=looking)
+    models = {"models": dict(encoding.identity) if encoding is not None else {}}
+    if located.captions.similarity is not None:
+        models["similarity"] = similarity_identity(located.captions.similarity, looking=looking)
     area = area_of(located.region) if located.region is not None else None
     finder = _Finder(located, area, workspace.sources)
     items = tuple(item for source in located.source for item in finder.items(source))
@@ -161,8 +167,7 @@ def gather(
     items += tuple(item for _, found in paired for item in found)
     known = () if looking else _known(located, workspace, encoding)
     identity = _identity(located, items, imagery, area, limit) | {"against": {each.name: each.digest for each in known}}
-    if encoding is not None:
-        identity["models"] = dict(encoding.identity)
+    identity |= {name: said for name, said in models.items() if said}
     return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, encoding, area, identity)
 
 

@@ -1,4 +1,4 @@
-"""What is known to be true of a tile, offline: time, platform, nearest town, named areas, land cover.
+"""What is known to be true of a tile, offline: time, platform, nearest town, areas, land cover, objects, relief.
 
 Facts have the keys and types of ``records.FACTS``. A fact that is not known is None; nothing is guessed.
 """
@@ -6,9 +6,10 @@ Facts have the keys and types of ``records.FACTS``. A fact that is not known is 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import shapely
 from git10m import recipe
 from git10m.captions.gazetteer import geonames, read_places
 from git10m.captions.land_cover import open_land_cover
+from git10m.captions.objects import Objects, View
+from git10m.captions.relief import ReliefFinder
 from git10m.captions.wording import tidy
 from git10m.grid import Tile
 from git10m.vectors import read_vectors
@@ -33,7 +36,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _SEASONS = ("winter", "spring", "summer", "autumn")
 _BLOCK_SHIFT = 3
-"""Land cover is read for blocks of 8 × 8 tiles."""
+"""Layers are read for blocks of 8 × 8 tiles."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class Subject:
         platform: ``"satellite"`` or ``"aerial"``; None when unknown.
         sensor: Name of the sensor; None when unknown.
         synthetic: True when the pixels were computed, not observed.
+        native_gsd_m: Ground metres a pixel of the source, where the tile may be finer; None when unknown.
+        valid: Where the tile has pixels, as a square grid of any size, north-west first; None: everywhere. What lies
+            elsewhere is not seen.
     """
 
     tile: Tile
@@ -55,40 +61,46 @@ class Subject:
     platform: str | None
     sensor: str | None
     synthetic: bool
+    native_gsd_m: float | None = None
+    valid: npt.NDArray[np.bool_] | None = None
 
 
 class FactFinder:
     """Finds the facts of many tiles; opened once a process and shard.
 
     Args:
-        captions: What the recipe says of land cover and areas; its paths are absolute.
+        captions: What the recipe says of its layers; its paths are absolute.
+        store: Folder where objects are kept, as `objects.prepare_objects` wrote them; None: a temporary one.
 
     Raises:
         RecipeError: If a path matches no file, or a column is not in its layer.
         SourceError: If a file cannot be read or states no coordinate reference system.
     """
 
-    def __init__(self, captions: recipe.Captions) -> None:
+    def __init__(self, captions: recipe.Captions, *, store: Path | None = None) -> None:
         layers = captions.areas
         places = [layer for layer in layers if layer.kind == "place"]
         self._gazetteer = read_places(places) if places else geonames()
         self._areas = [_AreaLayer(layer) for layer in layers if layer.kind == "area"]
         self._land_cover = None if captions.land_cover is None else open_land_cover(captions.land_cover)
+        self._relief = None if captions.relief is None else ReliefFinder(captions.relief)
+        self._layers, self._store = captions.objects, store
 
     def find(self, subjects: Sequence[Subject]) -> list[dict[str, Any]]:
         """Return the facts of each subject, with the keys of ``records.FACTS``.
 
         Args:
-            subjects: Tiles in the order (level, quadkey): neighbours share the work of reading land cover.
+            subjects: Tiles in the order (level, quadkey): neighbours share the work of reading layers.
 
         Raises:
-            SourceError: If a land-cover raster cannot be read.
+            SourceError: If a layer cannot be read.
         """
         centres = np.array([subject.tile.centre for subject in subjects], dtype=np.float64).reshape(-1, 2)
         lon, lat = centres[:, 0], centres[:, 1]
         places = self._gazetteer.nearest(lon, lat)
         areas = self._find_areas(lon, lat)
         land_cover = self.land_cover(subjects)
+        objects, relief = self._find_objects(subjects), self._find_relief(subjects)
         return [
             {
                 "platform": subject.platform,
@@ -98,6 +110,8 @@ class FactFinder:
                 "place": places[i],
                 "areas": areas[i],
                 "land_cover": land_cover[i],
+                "objects": objects[i],
+                "relief": relief[i],
             }
             for i, subject in enumerate(subjects)
         ]
@@ -118,10 +132,28 @@ class FactFinder:
         if self._land_cover is None:
             return [None] * len(subjects)
         found: list[list[dict[str, Any]] | None] = []
-        for _, group in itertools.groupby(subjects, key=_block_of):
-            block = list(group)
+        for block in _blocks(subjects):
             cover = self._land_cover.of({subject.tile for subject in block}, tile_size=block[0].tile_size)
             found.extend(cover[subject.tile] for subject in block)
+        return found
+
+    @cached_property
+    def _objects(self) -> Objects:
+        # Opened when objects are first asked for: quotas by land cover never do.
+        return Objects(self._layers, store=self._store)
+
+    def _find_objects(self, subjects: Sequence[Subject]) -> list[list[dict[str, Any]] | None]:
+        if not self._layers:
+            return [None] * len(subjects)
+        return [found for block in _blocks(subjects) for found in self._objects.of([_view(each) for each in block])]
+
+    def _find_relief(self, subjects: Sequence[Subject]) -> list[dict[str, float] | None]:
+        if self._relief is None:
+            return [None] * len(subjects)
+        found: list[dict[str, float] | None] = []
+        for block in _blocks(subjects):
+            relief = self._relief.of({subject.tile for subject in block}, tile_size=block[0].tile_size)
+            found.extend(relief[subject.tile] for subject in block)
         return found
 
 
@@ -158,6 +190,18 @@ class _AreaLayer:
         )
         pairs = sorted(zip(inside[points].tolist(), polygons.tolist(), strict=True))
         return [(point, name) for point, polygon in pairs if (name := self._names[polygon]) is not None]
+
+
+def _blocks(subjects: Sequence[Subject]) -> Iterator[list[Subject]]:
+    """Yield neighbouring subjects together."""
+    for _, group in itertools.groupby(subjects, key=_block_of):
+        yield list(group)
+
+
+def _view(subject: Subject) -> View:
+    native, own = subject.native_gsd_m, subject.tile.gsd_m(subject.tile_size)
+    coarser = 1.0 if native is None else max(1.0, native / own)
+    return View(subject.tile, subject.tile_size, coarser=coarser, valid=subject.valid)
 
 
 def _block_of(subject: Subject) -> tuple[int, int, int, int]:

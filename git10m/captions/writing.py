@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from git10m import recipe, records
 from git10m.captions.facts import FactFinder, Subject
+from git10m.captions.similarity import SimilarityScorer
 from git10m.captions.template import VERSION, caption
 from git10m.grid import Tile
 
@@ -44,7 +46,12 @@ class Captioner:
     @property
     def needs_images(self) -> bool:
         """Whether `captioned` wants the column ``image``."""
-        return False
+        return self._captions.similarity is not None
+
+    @property
+    def cut(self) -> Counter[str]:
+        """How many captions were too long for each model of similarity so far."""
+        return Counter(self._scorer.cut) if self._scorer is not None else Counter()
 
     def captioned(self, table: pa.Table) -> pa.Table:
         """Return the `CAPTION_COLUMNS` of some rows, one row each, in their order.
@@ -60,6 +67,12 @@ class Captioner:
             rows[i]["caption_facts"] = fact
             if self._captions.writer == "template" and rows[i]["caption"] is None:
                 rows[i].update(self._told(fact, subjects[i], key=rows[i]["img_name"]))
+        if self._scorer is not None:
+            images = [image.as_py()["bytes"] for image in table["image"]]
+            found = self._scorer.scores(images, [row["caption"] for row in rows])
+            for name, scores in found.items():
+                for row, score in zip(rows, scores, strict=True):
+                    row[name] = score if score is not None else row[name]
         known = records.columns()
         return pa.table(
             {name: pa.array([row[name] for row in rows], type=known[name].type) for name in CAPTION_COLUMNS}
@@ -80,6 +93,10 @@ class Captioner:
             "caption_source": "template",
             "caption_version": VERSION,
         }
+
+    @cached_property
+    def _scorer(self) -> SimilarityScorer | None:
+        return SimilarityScorer(self._captions.similarity) if self._captions.similarity is not None else None
 
     @cached_property
     def _finder(self) -> FactFinder:

@@ -145,7 +145,8 @@ class Encoder:
             kinds = ", ".join(sorted(_BOTH))
             raise RecipeError(f"{self.folder.name}: a model of kind {self.kind} reads no texts; give one of {kinds}")
         try:
-            return transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            with _quiet(transformers):
+                return transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
             raise RecipeError(
                 f"{self.folder.name}: its tokenizer cannot be opened ({_first_line(error)}); the folder needs the "
@@ -182,7 +183,8 @@ def inspect_encoder(folder: Path) -> str:
         )
     transformers = _transformers()
     try:
-        kind = str(transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type)
+        with _quiet(transformers):
+            kind = str(transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecipeError(f"{folder.name}: its config.json is of no known model ({_first_line(error)})") from error
     if kind not in _KNOWN:
@@ -239,21 +241,15 @@ def _load(folder: Path, kind: str, device: str) -> Any:
     if device == "cuda" and not torch.cuda.is_available():
         raise RecipeError(f'{folder.name}: device = "cuda" is asked, and torch finds no such device here; say "cpu"')
     opener = transformers.CLIPVisionModelWithProjection if kind in _PROJECTED else transformers.AutoModel
-    before, shown = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()  # what is missing is said below
-    transformers.logging.disable_progress_bar()
     try:
-        model, said = opener.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
-        )
+        with _quiet(transformers):
+            model, said = opener.from_pretrained(
+                folder, local_files_only=True, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
+            )
     except Exception as error:  # what damaged weights raise is of many kinds, some of them the library's own
         raise RecipeError(
             f"{folder.name}: its weights cannot be opened ({_first_line(error)}); fetch model.safetensors again"
         ) from error
-    finally:
-        transformers.logging.set_verbosity(before)
-        if shown:
-            transformers.logging.enable_progress_bar()
     missing = sorted(name for name in said["missing_keys"] if not any(part in name for part in _UNUSED_WEIGHTS))
     wrong = missing or [str(each) for each in said.get("mismatched_keys", ())]
     if wrong:
@@ -264,6 +260,20 @@ def _load(folder: Path, kind: str, device: str) -> Any:
     if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     return model.eval().to(device)
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Keep the library's remarks and bars to itself; what matters of them is said by us."""
+    before, shown = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)
+        if shown:
+            transformers.logging.enable_progress_bar()
 
 
 @contextmanager

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from git10m.planning.outlook import Outlook
 from git10m.publish import write_text
-from git10m.report.footprints import level_colour, place_map, places, position, world_map
+from git10m.report.footprints import Cells, places, position
+from git10m.report.maps import Colours, level_colour, place_map, world_map
+from git10m.report.page import page_environment
 from git10m.sampling import Plan
 
 __all__ = ["in_words", "size_in_words", "time_in_words", "write_plan"]
@@ -29,14 +30,8 @@ def write_plan(outlook: Outlook, plan: Plan, path: Path, *, name: str) -> None:
         path: File to write; its folder exists.
         name: Of the dataset.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("git10m", "templates"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(thousands="{:,}".format, size=size_in_words, duration=time_in_words)
+    environment = page_environment()
+    environment.filters.update(size=size_in_words, duration=time_in_words)
     write_text(path, environment.get_template("plan.html.j2").render(name=name, outlook=outlook, map=_maps(plan)))
 
 
@@ -83,11 +78,11 @@ def time_in_words(hours: float) -> str:
 def _maps(plan: Plan) -> dict[str, Any] | None:
     """Return the drawings of where tiles are; None where none has a place."""
     tiles = _drawn(plan)
-    groups = places(tiles)
+    groups = places(Cells.of_tiles(tiles))
     if not groups:
         return None
     levels = sorted(np.unique(tiles[:, 0]).tolist())
-    nothing = np.empty((0, 3), dtype=np.int32)
+    nothing = Cells.of_tiles(np.empty((0, 3), dtype=np.int32))
     return {
         "world": world_map(groups, numbered=_PLACES),
         "legend": [(level, level_colour(level, levels)) for level in levels],
@@ -96,7 +91,7 @@ def _maps(plan: Plan) -> dict[str, Any] | None:
             {
                 "number": place.number,
                 "title": position(*place.centre),
-                "drawing": place_map(place, levels=levels, refused=nothing, towns=True),
+                "drawing": place_map(place, colours=Colours(levels), refused=nothing, towns=True),
             }
             for place in groups[:_PLACES]
         ],

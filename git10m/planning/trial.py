@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
@@ -22,6 +21,7 @@ from git10m.curation.verdicts import Limit, limits
 from git10m.publish import write_text
 from git10m.report.charts import Mark, bars, histogram
 from git10m.report.gallery import data_uri
+from git10m.report.page import page_environment
 from git10m.sampling import Plan
 from git10m.sources import Failure, Sample
 
@@ -140,18 +140,10 @@ def write_trial(trial: Trial, path: Path, *, name: str) -> None:
         path: File to write; its folder exists.
         name: Of the dataset.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("git10m", "templates"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(thousands="{:,}".format)
     said = trial.as_json()
     outcome = {"would stay": said["would_keep"], **said["would_drop"]}
     rules = _rules(trial.judged)
-    page = environment.get_template("verdicts.html.j2").render(
+    page = page_environment().get_template("verdicts.html.j2").render(
         name=name,
         trial=said,
         outcome=bars(outcome) if trial.judged else None,

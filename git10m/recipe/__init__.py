@@ -16,7 +16,7 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
 """
 
 from git10m.recipe.areas import Cities, Region, Sampling, Strata
-from git10m.recipe.captions import Areas, Captions, LandCover
+from git10m.recipe.captions import Areas, CaptionChecks, Captions, LandCover, Objects, Relief, Similarity
 from git10m.recipe.curation import AestheticScorer, Against, Curation, Duplicates, Embedding, Quota, Scorers, Verdicts
 from git10m.recipe.reading import load_recipe, parse_recipe, read_toml
 from git10m.recipe.scenes import ClassMask, Modality, Origin, Percentiles, RasterSource, SceneSource, StacSource
@@ -46,6 +46,7 @@ __all__ = [
     "ArchiveSource",
     "Areas",
     "Budget",
+    "CaptionChecks",
     "Captions",
     "Cities",
     "ClassMask",
@@ -56,6 +57,7 @@ __all__ = [
     "Interval",
     "LandCover",
     "Modality",
+    "Objects",
     "Origin",
     "Output",
     "PairsSource",
@@ -64,9 +66,11 @@ __all__ = [
     "RasterSource",
     "Recipe",
     "Region",
+    "Relief",
     "Sampling",
     "SceneSource",
     "Scorers",
+    "Similarity",
     "Source",
     "Splits",
     "StacSource",

@@ -12,9 +12,14 @@ __all__ = ["AestheticScorer", "Against", "Curation", "Duplicates", "Embedding", 
 
 
 class Verdicts(Table):
-    """Least and largest measures of a tile that is kept; None switches a rule off. Units as in ``records.Row``.
+    """Least and largest measures of a tile that is kept; None is no rule. Units as in ``records.Row``.
+
+    The two rules that hold unless the recipe says otherwise take what shows nothing at all: of 184 real tiles of 42
+    files the flattest has 2.9 bits, and the most saturated 66 % of its pixels at black or white.
 
     Attributes:
+        min_entropy: Of ``entropy``, bits; 0 lets blank tiles pass.
+        max_clipped: Of ``clipped``, 0–1; 1 lets saturated tiles pass.
         min_quality: Of ``img_quality_score``, 0–10; Git-10M's users cut at 4.8.
         max_scene_cloud: Of the scene's stated cloud cover, 0–1; tiles of scenes that state none are kept.
         max_white: Of ``white_fraction``, 0–1: cloud, snow or bright ground.
@@ -22,12 +27,12 @@ class Verdicts(Table):
     """
 
     min_quality: float | None = Field(default=None, ge=0, le=10)
-    min_entropy: float | None = None
+    min_entropy: float | None = 1.0
     min_sharpness: float | None = None
     min_contrast: float | None = None
     min_brightness: float | None = None
     max_brightness: float | None = None
-    max_clipped: Fraction | None = None
+    max_clipped: Fraction | None = 0.9
     max_noise: float | None = None
     max_blockiness: float | None = None
     max_haze: Fraction | None = None

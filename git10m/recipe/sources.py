@@ -64,6 +64,8 @@ class TileServerSource(Origin):
         most_bytes: Of one tile; a longer answer is refused.
         tile_px: Pixels a side of the server's tiles, which cover the ground of the usual 256-px tile z/x/y.
         budget: Where fetching stops.
+        no_tile: Statuses by which the server says that it has no such tile, besides 204, 404 and 410; buckets say
+            403, some caches 400.
         permission: What permits bulk download (who, when), where the server's terms forbid it.
     """
 
@@ -78,6 +80,7 @@ class TileServerSource(Origin):
         "retries",
         "most_bytes",
         "budget",
+        "no_tile",
         "permission",
     )
 
@@ -91,15 +94,16 @@ class TileServerSource(Origin):
     most_bytes: Annotated[int, Field(ge=1)] = 4 * 2**20
     tile_px: Literal[256, 512] = 256
     budget: Budget = Budget()
+    no_tile: tuple[Annotated[int, Field(ge=400, le=599)], ...] = ()
     permission: str | None = None
 
 
 class XyzSource(TileServerSource):
-    """A tile server by its address template.
+    """A tile server by its address template, or by its TileJSON.
 
     Attributes:
         url: With ``{z}``, ``{x}``, ``{y}`` (rows from the north) or ``{-y}`` (TMS, rows from the south), or ``{q}``
-            (quadkey); ``{s}`` stands for one of ``subdomains``.
+            (quadkey); ``{s}`` stands for one of ``subdomains``. Without any of them: the address of a TileJSON.
         subdomains: Host names' first parts that share the load.
         bbox: Where the server has imagery: (west, south, east, north) in degrees.
     """
@@ -112,14 +116,27 @@ class XyzSource(TileServerSource):
     @field_validator("url")
     @classmethod
     def _template(cls, url: str) -> str:
-        named = set(re.findall(r"\{(-?\w+)\}", url))
-        if not (named >= {"z", "x", "y"} or named >= {"z", "x", "-y"} or "q" in named):
+        named = _placeholders(url)
+        fits = not named or named >= {"z", "x", "y"} or named >= {"z", "x", "-y"} or "q" in named
+        if not fits:
             raise ValueError(f"{url!r} must hold {{z}}, {{x}} and {{y}} (or {{-y}}), or {{q}}")
         if unknown := named - {"z", "x", "y", "-y", "q", "s"}:
-            raise ValueError(f"{url!r} holds {{{sorted(unknown)[0]}}}; known are {{z}} {{x}} {{y}} {{-y}} {{q}} {{s}}")
+            raise ValueError(
+                f"{url!r} holds {{{sorted(unknown)[0]}}}; known are {{z}} {{x}} {{y}} {{-y}} {{q}} {{s}} (write @2x "
+                "itself, and tile_px = 512, for {r}; list hosts in subdomains)"
+            )
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} must begin with https:// or http://")
         return url
+
+    @property
+    def is_template(self) -> bool:
+        """Whether ``url`` names tiles; else it is the address of a TileJSON."""
+        return bool(_placeholders(self.url))
+
+
+def _placeholders(url: str) -> set[str]:
+    return set(re.findall(r"\{([^{}]*)\}", re.sub(r"\{env:\w+\}", "", url)))
 
 
 class WmtsSource(TileServerSource):

@@ -239,28 +239,31 @@ class Recipe(Table):
             return filled if is_address(filled) else str(root / filled)
 
         def moved(model: Any, *names: str) -> Any:
+            if model is None:
+                return None
             return model.model_copy(update={name: locate(getattr(model, name)) for name in names})
 
-        cover = self.captions.land_cover
-        captions = self.captions.model_copy(
+        said = self.captions
+        captions = said.model_copy(
             update={
-                "land_cover": moved(cover, "path") if cover is not None else None,
-                "areas": tuple(moved(layer, "path") for layer in self.captions.areas),
+                "land_cover": moved(said.land_cover, "path"),
+                "areas": tuple(moved(layer, "path") for layer in said.areas),
+                "objects": tuple(moved(layer, "path") for layer in said.objects),
+                "relief": moved(said.relief, "path"),
+                "similarity": moved(said.similarity, "clip", "siglip"),
             }
         )
         region, sampling = self.region, self.sampling
         if region is not None:
             cut = tuple(locate(each) if isinstance(each, str) else each for each in region.exclude)
             region = moved(region, "file").model_copy(update={"exclude": cut})
-        strata = moved(sampling.strata, "path") if sampling.strata is not None else None
-        cities = moved(sampling.cities, "path") if sampling.cities is not None else None
-        aesthetic = self.curation.scorers.aesthetic
-        curation: dict[str, Any] = {"against": tuple(moved(other, "path") for other in self.curation.against)}
-        if self.curation.embedding is not None:
-            curation["embedding"] = moved(self.curation.embedding, "encoder", "embeddings")
-        if aesthetic is not None:
-            scorer = moved(aesthetic, "encoder", "head")
-            curation["scorers"] = self.curation.scorers.model_copy(update={"aesthetic": scorer})
+        strata, cities = moved(sampling.strata, "path"), moved(sampling.cities, "path")
+        scorer = moved(self.curation.scorers.aesthetic, "encoder", "head")
+        curation = {
+            "against": tuple(moved(other, "path") for other in self.curation.against),
+            "embedding": moved(self.curation.embedding, "encoder", "embeddings"),
+            "scorers": self.curation.scorers.model_copy(update={"aesthetic": scorer}),
+        }
         return self.model_copy(
             update={
                 "source": tuple(moved(source, *source.places) for source in self.source),
@@ -277,15 +280,16 @@ class Recipe(Table):
         for source, written in zip(self.source, said["source"], strict=True):
             for name in (*source.places, *source.manners):
                 del written[name]
-        for layer in (said["captions"]["land_cover"], *said["captions"]["areas"]):
+        captions = said["captions"]
+        for layer in (captions["land_cover"], captions["relief"], *captions["areas"], *captions["objects"]):
             if layer is not None:
                 del layer["path"]
         for other in said["curation"]["against"]:
             del other["path"]
-        if (embedding := said["curation"]["embedding"]) is not None:  # their content is part of what goes in
-            del embedding["encoder"], embedding["embeddings"]
-        if (scorer := said["curation"]["scorers"]["aesthetic"]) is not None:
-            del scorer["encoder"], scorer["head"]
+        models = said["curation"]["embedding"], said["curation"]["scorers"]["aesthetic"], captions["similarity"]
+        for model in models:  # what they come to is told apart by their content
+            for name in {"encoder", "embeddings", "head", "clip", "siglip"} & (model or {}).keys():
+                del model[name]
         if said["region"] is not None:  # what its files come to is told apart by its area
             del said["region"]["file"], said["region"]["exclude"]
         for chosen in (said["sampling"]["strata"], said["sampling"]["cities"]):

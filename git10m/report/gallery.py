@@ -1,140 +1,96 @@
-"""The pictures of the report: a few tiles of every level and source, and a few of every reason for refusal."""
+"""The pictures of the report: rows and rejections drawn from all, with everything that is known of each."""
 
 from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from git10m.grid import nominal_resolution_m
-from git10m.report.footprints import position
+from git10m.records import modality_column
 from git10m.report.summary import Collected, open_table
 
-__all__ = ["Refused", "Shown", "chosen_refusals", "chosen_tiles", "data_uri", "pick"]
+__all__ = ["Refused", "Shown", "chosen_refusals", "chosen_tiles", "data_uri"]
 
-TILES = 60
-REFUSALS = 24
-THUMBNAIL_PX = 224
-CAPTION_CHARACTERS = 1_000
+PICTURES_BYTES = 4_600_000
+"""Of all pictures of the gallery together, as they stand in the page."""
+_SIZES = ((224, 80), (224, 68), (192, 60), (160, 55), (128, 50), (96, 45))
+"""Pixels a side and quality of pictures: the first with which all of them fit."""
+_SMALL = (112, 62)
+"""Of further images, and of what others are alike to."""
 
-_DATE_FORMATS = {"year": "%Y", "month": "%Y-%m", "second": "%Y-%m-%d %H:%M UTC"}
-
-_COLUMNS = (
-    "img_name",
-    "caption",
-    "level",
-    "Google_location",
-    "quadkey",
-    "lon",
-    "lat",
-    "gsd_m",
-    "native_gsd_m",
-    "source_id",
-    "licence",
-    "acquired_at",
-    "acquired_precision",
-    "split",
-    "file",
-    "row",
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A tile of the gallery: its picture as a data address (None: does not decode), caption and facts."""
+    """A row of the gallery.
 
+    Attributes:
+        values: Its columns, as in the index.
+        picture: Data address of its image; None where it does not decode.
+        further: Data addresses of its further images, by modality.
+    """
+
+    values: Mapping[str, Any]
     picture: str | None
-    name: str
-    level: int
-    caption: str
-    facts: tuple[str, ...]
+    further: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A planned tile that did not become a row; ``twin`` is the picture of the one that it is like."""
+    """A planned tile that did not become a row.
 
+    Attributes:
+        values: Its columns, as in ``rejected.parquet``.
+        picture: Data address of its thumbnail; None where nothing was read.
+        twin: Data address of the image that it is like, where that is a row; None where it is not.
+        twin_values: Columns of that row.
+    """
+
+    values: Mapping[str, Any]
     picture: str | None
     twin: str | None
-    name: str
-    verdict: str
-    reason: str
-    detail: str
-    facts: tuple[str, ...]
-
-
-def pick(strata: npt.NDArray[np.int32], *, at_most: int) -> list[int]:
-    """Choose row numbers, shared out evenly over strata and spread evenly within each.
-
-    Rows are sorted by place, so an even spread along the file is one over the ground too.
-
-    Args:
-        strata: Stratum of every row, numbers from 0.
-        at_most: Rows to choose.
-
-    Returns:
-        Row numbers, rising.
-    """
-    sizes = np.bincount(strata)
-    present = np.flatnonzero(sizes)
-    if len(present) > at_most:
-        present = present[np.arange(at_most) * len(present) // at_most]
-    shares = np.zeros(len(sizes), int)
-    while shares.sum() < at_most and (short := [code for code in present if shares[code] < sizes[code]]):
-        shares[short[: at_most - int(shares.sum())]] += 1
-    chosen: list[int] = []
-    for code in present:
-        rows = np.flatnonzero(strata == code)
-        chosen += rows[((np.arange(shares[code]) + 0.5) * len(rows) / shares[code]).astype(int)].tolist()
-    return sorted(chosen)
+    twin_values: Mapping[str, Any] | None
 
 
 def chosen_tiles(folder: Path, found: Collected) -> list[Shown]:
-    """Return the gallery's tiles, by level and then place; the same ones for the same dataset."""
+    """Return the rows that were drawn, by level and then place; the same ones for the same dataset."""
     with open_table(folder, "index.parquet") as index:
-        entries = list(_rows(index, pick(found.strata, at_most=TILES), _COLUMNS))
-    wanted: dict[str, list[int]] = {}
-    for entry in entries:
-        wanted.setdefault(entry["file"], []).append(entry["row"])
-    pictures: dict[tuple[str, int], str | None] = {}
-    for name, rows in wanted.items():
-        with open_table(folder, name) as shard:
-            for row, record in zip(sorted(rows), _rows(shard, sorted(rows), ["image"]), strict=True):
-                pictures[name, row] = _thumbnail(record["image"])
+        names = [name for name in index.schema_arrow.names if name not in {"geometry", "bbox"}]
+        entries = list(_rows(index, found.chosen, names))
+    modalities = sorted(found.manifest.get("modalities") or {})
+    images = _images(folder, entries, [modality_column(name) for name in modalities])
+    pictures = _pictures([image["image"] for image in images])
+    shown = [
+        Shown(
+            entry,
+            picture,
+            {name: _picture(image.get(modality_column(name)), *_SMALL) for name in modalities},
+        )
+        for entry, picture, image in zip(entries, pictures, images, strict=True)
+    ]
     # Files are sorted one by one, and each split has files of its own.
-    entries.sort(key=lambda entry: (entry["level"], entry["quadkey"] or "", entry["img_name"]))
-    return [_shown(entry, pictures[entry["file"], entry["row"]]) for entry in entries]
+    return sorted(shown, key=lambda e: (e.values["level"], e.values["quadkey"] or "", e.values["img_name"]))
 
 
 def chosen_refusals(folder: Path, found: Collected) -> list[Refused]:
-    """Return some rejections of every verdict and reason."""
+    """Return the rejections that were drawn, by verdict and reason."""
     with open_table(folder, "rejected.parquet") as file:
-        names = [name for name in file.schema_arrow.names if name not in {"x", "y", "layer"}]
-        entries = list(_rows(file, pick(found.reason_strata, at_most=REFUSALS), names))
-    twins = _named(folder, {entry["duplicate_of"] for entry in entries} - {None})
-    return [
-        Refused(
-            picture=_thumbnail(entry["thumbnail"]),
-            twin=twins.get(entry["duplicate_of"]),
-            name=entry["Google_location"] or entry["item"] or "",
-            verdict=entry["verdict"],
-            reason=entry["reason"],
-            detail=_cut(entry["detail"]),
-            facts=(*_place(entry), entry["source_id"]),
-        )
-        for entry in sorted(entries, key=lambda entry: (entry["verdict"], entry["reason"]))
-    ]
+        entries = list(_rows(file, found.chosen_refusals, file.schema_arrow.names))
+    twins = _named(folder, {entry["duplicate_of"] for entry in entries if entry.get("duplicate_of")})
+    refused = []
+    for entry in sorted(entries, key=lambda entry: (entry["verdict"], entry["reason"])):
+        twin, values = twins.get(entry.get("duplicate_of") or "", (None, None))
+        refused.append(Refused(entry, _picture(entry["thumbnail"], 64, 70), twin, values))
+    return refused
 
 
 def data_uri(content: bytes, *, kind: str) -> str:
@@ -142,22 +98,33 @@ def data_uri(content: bytes, *, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _named(folder: Path, names: set[str]) -> dict[str, str | None]:
-    """Return the pictures of images by their names; those that are in no shard, as of other sets, are left out."""
-    found: dict[str, str | None] = {}
+def _images(folder: Path, entries: Sequence[Mapping[str, Any]], further: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the image columns of some rows of the index, read a row group of a shard at a time."""
+    wanted: dict[str, list[int]] = {}
+    for entry in entries:
+        wanted.setdefault(entry["file"], []).append(entry["row"])
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for name, rows in wanted.items():
+        with open_table(folder, name) as shard:
+            columns = ["image", *(column for column in further if column in shard.schema_arrow.names)]
+            for row, record in zip(sorted(rows), _rows(shard, sorted(rows), columns), strict=True):
+                found[name, row] = record
+    return [found[entry["file"], entry["row"]] for entry in entries]
+
+
+def _named(folder: Path, names: set[str]) -> dict[str, tuple[str | None, Mapping[str, Any]]]:
+    """Return pictures and columns of images by their names; those that are in no shard, as of other sets, are left out."""
     if not names:
-        return found
-    where: dict[str, dict[int, str]] = {}
+        return {}
+    entries: list[dict[str, Any]] = []
+    columns = ["img_name", "file", "row", "level", "Google_location", "source_id", "acquired_at", "acquired_precision"]
+    columns += ["img_quality_score", "split", "lon", "lat"]
     with open_table(folder, "index.parquet") as index:
-        for batch in index.iter_batches(columns=["img_name", "file", "row"]):
+        for batch in index.iter_batches(columns=columns):
             here = pa.Table.from_batches([batch])
-            for entry in here.filter(pc.is_in(here["img_name"], pa.array(sorted(names)))).to_pylist():
-                where.setdefault(entry["file"], {})[entry["row"]] = entry["img_name"]
-    for file, rows in where.items():
-        with open_table(folder, file) as shard:
-            for row, record in zip(sorted(rows), _rows(shard, sorted(rows), ["image"]), strict=True):
-                found[rows[row]] = _thumbnail(record["image"])
-    return found
+            entries += here.filter(pc.is_in(here["img_name"], pa.array(sorted(names)))).to_pylist()
+    images = _images(folder, entries, ())
+    return {e["img_name"]: (_picture(image["image"], *_SMALL), e) for e, image in zip(entries, images, strict=True)}
 
 
 def _rows(file: pq.ParquetFile, rows: Sequence[int], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -173,48 +140,39 @@ def _rows(file: pq.ParquetFile, rows: Sequence[int], columns: Sequence[str]) -> 
         first += length
 
 
-def _place(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    if entry["lon"] is None:
-        return ("place unknown",)
-    return f"level {entry['level']}", position(entry["lon"], entry["lat"])
+def _pictures(images: Sequence[Mapping[str, Any] | None]) -> list[str | None]:
+    """Return images as WebP data addresses, as large as all of them together may be; None for one that is broken."""
+    opened = [_decoded(image, _SIZES[0][0]) for image in images]
+    for side, quality in _SIZES:
+        encoded = [None if picture is None else _encoded(picture, side, quality) for picture in opened]
+        if sum(len(each) * 4 // 3 for each in encoded if each is not None) <= PICTURES_BYTES:
+            break
+    return [None if each is None else data_uri(each, kind="webp") for each in encoded]
 
 
-def _shown(entry: Mapping[str, Any], picture: str | None) -> Shown:
-    level = int(entry["level"])
-    facts = []
-    if entry["gsd_m"] is not None:
-        facts.append(f"{entry['gsd_m']:.3g} m/px on the ground (nominal {nominal_resolution_m(level):g})")
-        if entry["native_gsd_m"] is not None and entry["native_gsd_m"] > entry["gsd_m"]:
-            facts.append(f"source {entry['native_gsd_m']:.3g} m/px")
-    else:
-        facts.append("resolution unknown")
-    if entry["lon"] is not None:
-        facts.append(position(entry["lon"], entry["lat"]))
-    facts.append(_date(entry["acquired_at"], entry["acquired_precision"]))
-    facts += [str(entry[name]) for name in ("source_id", "licence", "split") if entry[name] is not None]
-    caption = _cut(entry["caption"] or "")
-    return Shown(picture, entry["Google_location"] or entry["img_name"], level, caption, tuple(facts))
+def _picture(image: Mapping[str, Any] | None, side: int, quality: int) -> str | None:
+    picture = _decoded(image, side)
+    return None if picture is None else data_uri(_encoded(picture, side, quality), kind="webp")
 
 
-def _date(moment: datetime | None, precision: str | None) -> str:
-    """Write a date as exactly as it is known."""
-    return "date unknown" if moment is None else moment.strftime(_DATE_FORMATS.get(precision or "day", "%Y-%m-%d"))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= CAPTION_CHARACTERS else text[: CAPTION_CHARACTERS - 1] + "…"
-
-
-def _thumbnail(image: Mapping[str, Any] | None) -> str | None:
-    """Return an image, at most ``THUMBNAIL_PX`` a side, as a WebP data address; None if it does not decode."""
+def _decoded(image: Mapping[str, Any] | None, side: int) -> Image.Image | None:
+    """Return an image, at most ``side`` pixels wide and high; None if it does not decode."""
     if image is None or image["bytes"] is None:
         return None
     try:
-        picture = Image.open(io.BytesIO(image["bytes"])).convert("RGB")
-    except OSError:
-        # Pillow's name for every kind of broken image; `git10m verify` is what names them.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(image["bytes"])).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        # Pillow's names for every kind of broken image; `git10m verify` is what names them.
         return None
-    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _encoded(picture: Image.Image, side: int, quality: int) -> bytes:
+    smaller = picture.copy()
+    smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    picture.save(stream, format="WEBP", quality=82, method=4)
-    return data_uri(stream.getvalue(), kind="webp")
+    smaller.save(stream, format="WEBP", quality=quality, method=4)
+    return stream.getvalue()

@@ -1,4 +1,4 @@
-"""Counts and quantiles of a finished dataset, from its small files alone."""
+"""Counts and distributions of a finished dataset, from its small files alone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from git10m import records
 from git10m.errors import DatasetError
-from git10m.publish import read_manifest
+from git10m.publish import SPLITS, read_manifest
+from git10m.report.footprints import Footprints
+from git10m.report.story import passes, steps
+from git10m.report.tally import Facets, Sampler, Spread
+from git10m.report.wording import WordingTally
 
-__all__ = ["COUNTED", "MEASURED", "Collected", "collect", "open_table", "summarise", "summary_of"]
+__all__ = ["COUNTED", "FACETS", "HALLUCINATION", "MEASURED", "Collected", "check_of", "collect", "open_table", "summarise", "summary_of"]
 
-COUNTED = ("level", "source_id", "split", "licence", "caption_source")
-"""Columns of the index whose values are counted."""
+FACETS = ("level", "source_id", "split", "licence", "class", "caption_source", "flags")
+"""What rows are counted by, each alone and all together. ``class`` is the land cover of the largest share, ``flags``
+says whether the caption was checked and found ``clean`` or ``flagged``."""
+
+COUNTED = (*FACETS, "enhanced", "year")
+"""What rows are counted by alone."""
 
 MEASURED = (
     "gsd_m",
@@ -41,51 +50,61 @@ MEASURED = (
     "white_fraction",
     "water_fraction",
     "scene_cloud",
+    "aesthetic_score",
+    "similarity_clip",
+    "similarity_siglip",
 )
 """Columns of the index whose distribution is told."""
 
-QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
+HALLUCINATION = "contradiction"
+"""The check that holds captions against facts: what it flags is hallucinated."""
 
-IntArray = npt.NDArray[np.int32]
+QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
+TILES, REFUSALS = 240, 160
+"""Rows and rejections that are drawn for the gallery."""
+REMEMBERED = 262_144
+"""Values of a column from which quantiles are taken; of a longer one every second, third … is remembered."""
+READ_CAPTIONS = 100_000
+"""Captions that are read word by word, spread evenly."""
+_BATCH_ROWS = 32_768
 
 
 @dataclass(slots=True)
 class Collected:
-    """What one pass over the columns of a dataset finds.
+    """What one pass over the columns of a dataset finds, in memory that does not grow with its rows.
 
     Attributes:
         manifest: The folder's ``manifest.json``.
-        counts: For each column of ``COUNTED``, rows by value (None: not stated).
-        values: For each column of ``MEASURED``, its values that are not null, float32.
-        strata: (level, source) of every row, as a number that ``stratum_names`` explains; in file order.
-        stratum_names: (level, source_id) by number.
-        tiles: (rows, 3) level, x, y of the rows that have a place.
-        refused: (tiles, 3) level, x, y of planned tiles that did not become rows.
+        rows: Rows of the index.
+        counts: For each of ``COUNTED``, rows by value (None: not stated).
+        facets: Rows by `FACETS`.
+        spreads: For each column of ``MEASURED``, its values.
+        checks: Rows whose caption a check flagged, by (class, caption source, check).
+        wording: Of the captions.
+        cells: Where rows are.
+        chosen: Rows for the gallery, evenly over levels, sources, splits and what checks say, else at random.
         reasons: Rejections by (verdict, reason).
-        reason_strata: Verdict and reason of every rejection, as a number, in file order.
-        reason_names: (verdict, reason) by number.
+        refused: Where planned tiles are that did not become rows.
+        chosen_refusals: Rejections for the gallery, evenly over verdicts and reasons, else at random.
         first, last: Earliest and latest acquisition.
         bounds: (west, south, east, north) in degrees of all rows with a place.
     """
 
     manifest: dict[str, Any]
+    rows: int
     counts: dict[str, Counter[Any]]
-    values: dict[str, npt.NDArray[np.float32]]
-    strata: IntArray
-    stratum_names: list[tuple[Any, Any]]
-    tiles: IntArray
-    refused: IntArray
-    reasons: Counter[tuple[str, str]]
-    reason_strata: IntArray
-    reason_names: list[tuple[Any, Any]]
+    facets: Facets
+    spreads: dict[str, Spread]
+    checks: Counter[tuple[str | None, str | None, str]]
+    wording: WordingTally
+    cells: Footprints
+    chosen: list[int]
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refused: Footprints = field(default_factory=Footprints)
+    chosen_refusals: list[int] = field(default_factory=list)
     first: datetime | None = None
     last: datetime | None = None
     bounds: tuple[float, float, float, float] | None = None
-
-    @property
-    def rows(self) -> int:
-        """Rows of the index."""
-        return len(self.strata)
 
     def rejected(self, verdict: str) -> dict[str, int]:
         """Return rejections of one verdict by reason, most frequent first."""
@@ -107,52 +126,46 @@ def open_table(folder: Path, name: str) -> pq.ParquetFile:
         ) from error
 
 
-def collect(folder: Path) -> Collected:
+def collect(folder: Path, *, seed: int = 0) -> Collected:
     """Read what reports need of a dataset in one pass over the index and one over the rejections.
 
-    Memory is a few bytes a row; images are not touched.
+    Memory does not grow with the rows; images are not touched.
+
+    Args:
+        folder: Finished dataset folder.
+        seed: Of the draw of rows and rejections for the gallery.
 
     Raises:
         DatasetError: If the folder is no finished dataset.
     """
     manifest = read_manifest(folder)
-    index = _Pass(keys=("level", "source_id"))
     with open_table(folder, "index.parquet") as file:
-        names = ["level", "x", "y", "source_id", "split", "licence", "caption_source", "acquired_at", "bbox"]
-        for batch in file.iter_batches(columns=[*names, *MEASURED]):
-            index.add(batch)
-    refusals = _Pass(keys=("verdict", "reason"))
+        found = _IndexPass(file.metadata.num_rows, seed=seed)
+        _read(file, found.add, {**_types(records.Row), "file": pa.string()}, _INDEX_COLUMNS)
+    collected = found.collected(manifest)
+    sampler = Sampler(REFUSALS, seed=seed)
+    facets = Facets(("verdict", "reason"))
+
+    def add(columns: dict[str, pa.Array]) -> None:
+        sampler.add(facets.add({name: columns[name] for name in facets.names}))
+        collected.refused.add(_tiles(columns)[0])
+
     with open_table(folder, "rejected.parquet") as file:
-        for batch in file.iter_batches(columns=["level", "x", "y", "verdict", "reason"]):
-            refusals.add(batch)
-    reasons = Counter({refusals.names[code]: int(n) for code, n in enumerate(np.bincount(refusals.all_codes()))})
-    boxes = np.array(index.boxes).reshape(-1, 4)
-    west_south, east_north = boxes[:, :2], boxes[:, 2:]
-    return Collected(
-        manifest=manifest,
-        counts={name: index.counts.get(name, Counter()) for name in COUNTED},
-        values={name: _joined(index.values.get(name, []), np.float32) for name in MEASURED},
-        strata=index.all_codes(),
-        stratum_names=index.names,
-        tiles=index.all_tiles(),
-        refused=refusals.all_tiles(),
-        reasons=reasons,
-        reason_strata=refusals.all_codes(),
-        reason_names=refusals.names,
-        first=min(index.dates, default=None),
-        last=max(index.dates, default=None),
-        bounds=(*west_south.min(axis=0).tolist(), *east_north.max(axis=0).tolist()) if len(boxes) else None,
-    )
+        _read(file, add, _types(records.Rejection), ("level", "x", "y", "verdict", "reason"))
+    collected.reasons.update({(verdict, reason): count for (verdict, reason), count in facets.crossed().items()})
+    collected.chosen_refusals = sampler.chosen()
+    return collected
 
 
 def summarise(folder: Path) -> dict[str, Any]:
-    """Return counts and quantiles of a dataset as plain values, ready for JSON.
+    """Return counts and distributions of a dataset as plain values, ready for JSON.
 
     Keys: ``name``, ``version``, ``synthetic``, ``fingerprint``; ``accounting`` (planned, kept, dropped, failed by
-    reason, and ``balanced``: whether planned = kept + dropped + failed, the files holding just as many);
-    ``counts`` (rows by value of the columns in ``COUNTED``); ``quantiles`` (of the columns in ``MEASURED`` that
-    have values); ``bounds`` in degrees; ``acquired`` (first and last, ISO 8601); ``bytes`` of the shards;
-    ``items`` (read, unread).
+    reason, ``balanced``: whether planned = kept + dropped + failed, the files holding just as many, ``passes`` and
+    ``steps``: the same by pass and by step of the build); ``counts`` (rows by value of the columns in ``COUNTED``);
+    ``quantiles`` (of the columns in ``MEASURED`` that have values); ``captions`` (rows with one, figures of the texts
+    by caption source and by source); ``checks`` (captions checked and flagged, by check, class and caption source);
+    ``bounds`` in degrees; ``acquired`` (first and last, ISO 8601); ``bytes`` of the shards; ``items`` (read, unread).
 
     Raises:
         DatasetError: If the folder is no finished dataset.
@@ -172,7 +185,9 @@ def summary_of(found: Collected) -> dict[str, Any]:
         "fingerprint": manifest.get("fingerprint"),
         "accounting": _accounting(found),
         "counts": {name: _plain(counts) for name, counts in found.counts.items()},
-        "quantiles": {name: _quantiles(values) for name, values in found.values.items() if len(values)},
+        "quantiles": {name: _quantiles(spread) for name, spread in found.spreads.items() if spread.count},
+        "captions": _captions(found),
+        "checks": _checks(found),
         "bounds": found.bounds,
         "acquired": {"first": _iso(found.first), "last": _iso(found.last)},
         "bytes": sum(int(facts.get("bytes", 0)) for name, facts in files.items() if name.startswith("data/")),
@@ -180,64 +195,136 @@ def summary_of(found: Collected) -> dict[str, Any]:
     }
 
 
-@dataclass(slots=True)
-class _Pass:
-    """Collects the columns of one file, batch by batch."""
+def check_of(flag: str) -> str:
+    """Return the check that a flag of a caption is of."""
+    return flag.partition(":")[0].strip()
 
-    keys: tuple[str, str]
-    counts: dict[str, Counter[Any]] = field(default_factory=dict)
-    values: dict[str, list[npt.NDArray[Any]]] = field(default_factory=dict)
-    names: list[tuple[Any, Any]] = field(default_factory=list)
-    codes: list[IntArray] = field(default_factory=list)
-    tiles: list[IntArray] = field(default_factory=list)
-    dates: list[datetime] = field(default_factory=list)
-    boxes: list[list[float]] = field(default_factory=list)
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        self._add_strata(columns)
-        placed = batch.filter(pc.is_valid(columns["x"]))
-        self.tiles.append(
-            np.stack([placed.column(name).to_numpy(zero_copy_only=False) for name in ("level", "x", "y")], axis=1)
+_INDEX_COLUMNS = (
+    *("level", "x", "y", "source_id", "split", "licence", "caption_source", "acquired_at", "bbox"),
+    *("caption", "caption_facts", "caption_flags", "enhanced"),
+    *MEASURED,
+)
+
+
+class _IndexPass:
+    """Collects the columns of the index, batch by batch."""
+
+    def __init__(self, rows: int, *, seed: int) -> None:
+        self.rows = rows
+        self.facets = Facets(FACETS)
+        self.further = Facets(("enhanced", "year"))
+        self.spreads = {name: Spread(-(-rows // REMEMBERED) or 1) for name in MEASURED}
+        self.checks: Counter[tuple[str | None, str | None, str]] = Counter()
+        self.wording = WordingTally(-(-rows // READ_CAPTIONS) or 1)
+        self.cells = Footprints()
+        self.sampler = Sampler(TILES, seed=seed)
+        self.first: datetime | None = None
+        self.last: datetime | None = None
+        self.box: tuple[float, float, float, float] | None = None
+
+    def add(self, columns: dict[str, pa.Array]) -> None:
+        given = {**columns, "class": _largest_cover(columns["caption_facts"]), "flags": _state(columns["caption_flags"])}
+        combined = self.facets.add({name: given[name] for name in FACETS})
+        self.further.add({"enhanced": columns["enhanced"], "year": pc.year(columns["acquired_at"])})
+        # Licences, classes and writers would share the few pictures out too thinly.
+        strata = np.zeros_like(combined)
+        for name in ("level", "source_id", "split", "flags"):
+            strata = strata << 8 | self.facets.code(name, combined)
+        self.sampler.add(strata)
+        tiles, placed = _tiles(columns)
+        splits = np.array([_split_number(name) for name in self.facets.values("split")] or [3], np.int64)
+        self.cells.add(
+            tiles,
+            source=self.facets.code("source_id", combined)[placed],
+            split=splits[np.minimum(self.facets.code("split", combined)[placed], len(splits) - 1)],
         )
-        for name in COUNTED:
-            if name in columns:
-                counts = self.counts.setdefault(name, Counter())
-                counts.update({e["values"].as_py(): e["counts"].as_py() for e in columns[name].value_counts()})
         for name in MEASURED:
-            if name in columns:
-                values = columns[name].drop_null().to_numpy(zero_copy_only=False)
-                self.values.setdefault(name, []).append(values.astype(np.float32))
-        if "acquired_at" in columns and columns["acquired_at"].null_count < len(batch):
-            span = pc.min_max(columns["acquired_at"]).as_py()
-            self.dates += [span["min"], span["max"]]
-        if "bbox" in columns and len(box := columns["bbox"].drop_null()):
-            lows = [pc.min(box.field(side)).as_py() for side in ("xmin", "ymin")]
-            self.boxes.append([*lows, *(pc.max(box.field(side)).as_py() for side in ("xmax", "ymax"))])
+            self.spreads[name].add(columns[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
+        self.wording.add(
+            columns["caption"], by={name: columns[name] for name in ("caption_source", "source_id")}
+        )
+        self._add_checks(given)
+        self._add_extent(columns)
 
-    def _add_strata(self, columns: Mapping[str, pa.Array]) -> None:
-        """Number each pair of values of the two key columns, in the order in which pairs first appear."""
-        first, second = (columns[key].dictionary_encode("encode") for key in self.keys)
-        width = len(second.dictionary) + 1
-        pairs = first.indices.to_numpy(zero_copy_only=False) * width + second.indices.to_numpy(zero_copy_only=False)
-        present, position = np.unique(pairs, return_inverse=True)
-        numbers = np.empty(len(present), np.int32)
-        for at, pair in enumerate(present.tolist()):
-            name = (first.dictionary[pair // width].as_py(), second.dictionary[pair % width].as_py())
-            if name not in self.names:
-                self.names.append(name)
-            numbers[at] = self.names.index(name)
-        self.codes.append(numbers[position])
+    def _add_checks(self, columns: Mapping[str, pa.Array]) -> None:
+        flagged = pc.fill_null(pc.greater(pc.list_value_length(columns["caption_flags"]), 0), False)
+        of_row = (columns[name].filter(flagged).to_pylist() for name in ("class", "caption_source", "caption_flags"))
+        for cover, writer, flags in zip(*of_row, strict=True):
+            self.checks.update({(cover, writer, check): 1 for check in {check_of(flag) for flag in flags if flag}})
 
-    def all_codes(self) -> IntArray:
-        return _joined(self.codes, np.int32)
+    def _add_extent(self, columns: Mapping[str, pa.Array]) -> None:
+        span = pc.min_max(columns["acquired_at"]).as_py()
+        if span["min"] is not None:
+            self.first = min(span["min"], self.first or span["min"])
+            self.last = max(span["max"], self.last or span["max"])
+        box = columns["bbox"].drop_null()
+        if len(box):
+            here = [pc.min(box.field(side)).as_py() for side in ("xmin", "ymin")]
+            here += [pc.max(box.field(side)).as_py() for side in ("xmax", "ymax")]
+            west, south, east, north = self.box or here
+            self.box = min(west, here[0]), min(south, here[1]), max(east, here[2]), max(north, here[3])
 
-    def all_tiles(self) -> IntArray:
-        return _joined(self.tiles, np.int32).reshape(-1, 3)
+    def collected(self, manifest: dict[str, Any]) -> Collected:
+        return Collected(
+            manifest=manifest,
+            rows=self.rows,
+            counts={**self.facets.counts, **self.further.counts},
+            facets=self.facets,
+            spreads=self.spreads,
+            checks=self.checks,
+            wording=self.wording,
+            cells=self.cells,
+            chosen=self.sampler.chosen(),
+            first=self.first,
+            last=self.last,
+            bounds=self.box,
+        )
 
 
-def _joined(parts: list[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
-    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
+def _types(record: type[records.Row] | type[records.Rejection]) -> dict[str, pa.DataType]:
+    return {name: column.type for name, column in records.columns(record).items()}
+
+
+def _read(file: pq.ParquetFile, add: Any, types: Mapping[str, pa.DataType], names: tuple[str, ...]) -> None:
+    """Give the columns of a file on, batch by batch; those that an older file lacks are null."""
+    present = [name for name in names if name in file.schema_arrow.names]
+    for batch in file.iter_batches(columns=present, batch_size=_BATCH_ROWS):
+        if len(batch):
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            add({name: columns.get(name, pa.nulls(len(batch), types[name])) for name in names})
+
+
+def _tiles(columns: Mapping[str, pa.Array]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return (tiles, 3) level, x, y of the rows that have a place, and which rows these are."""
+    placed = pc.and_(columns["x"].is_valid(), pc.greater(columns["level"], 0)).to_numpy(zero_copy_only=False)
+    parts = [columns[name].fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64) for name in ("level", "x", "y")]
+    return np.stack(parts, axis=1)[placed], placed
+
+
+def _split_number(name: str | None) -> int:
+    return SPLITS.index(name) if name in SPLITS else len(SPLITS)
+
+
+def _largest_cover(facts: pa.Array) -> pa.Array:
+    """Return the name of the land cover with the largest share of each row; null where nothing is known."""
+    covers = pc.struct_field(facts, "land_cover")
+    lengths = pc.fill_null(pc.list_value_length(covers), 0).to_numpy(zero_copy_only=False)
+    known = np.flatnonzero(lengths > 0)
+    names, shares = (pc.struct_field(pc.list_flatten(covers), part) for part in ("name", "share"))
+    starts = np.cumsum(lengths) - lengths
+    weight = shares.fill_null(0).to_numpy(zero_copy_only=False)
+    # They come by falling share; whoever writes them otherwise gets the largest all the same.
+    order = np.lexsort((np.arange(len(weight)), -weight, np.repeat(np.arange(len(lengths)), lengths)))
+    at = np.full(len(lengths), -1, np.int64)
+    at[known] = order[starts[known]]
+    return names.take(pa.array(at, mask=at < 0))
+
+
+def _state(flags: pa.Array) -> pa.Array:
+    """Return whether captions were checked and found clean or flagged; null: not checked."""
+    lengths = pc.list_value_length(flags)
+    return pc.if_else(pc.greater(lengths, 0), "flagged", pc.if_else(pc.equal(lengths, 0), "clean", None))
 
 
 def _accounting(found: Collected) -> dict[str, Any]:
@@ -245,26 +332,66 @@ def _accounting(found: Collected) -> dict[str, Any]:
     dropped, failed = found.rejected("dropped"), found.rejected("failed")
     planned, kept = int(counts["planned"]), int(counts["kept"])
     agree = kept == found.rows and counts.get("dropped", {}) == dropped and counts.get("failed", {}) == failed
-    return {
+    accounting = {
         "planned": planned,
         "kept": kept,
         "dropped": dropped,
         "failed": failed,
         "balanced": agree and planned == kept + sum(dropped.values()) + sum(failed.values()),
     }
+    return {**accounting, "passes": passes(accounting), "steps": steps(accounting)}
+
+
+def _captions(found: Collected) -> dict[str, Any]:
+    by = {name: {value: each.as_json() for value, each in found.wording.of(name).items()} for name in ("caption_source", "source_id")}
+    return {"rows": sum(each["captions"] for each in by["source_id"].values()), **by}
+
+
+def _checks(found: Collected) -> dict[str, Any]:
+    """Return how many captions were checked and flagged, in all, and by class and by caption source."""
+    everything: dict[str, Any] = {"checked": 0, "flagged": 0, "by_check": Counter()}
+    groups: dict[str, dict[str, dict[str, Any]]] = {"class": {}, "caption_source": {}}
+
+    def counters(cover: str | None, writer: str | None) -> list[dict[str, Any]]:
+        named = (("class", cover), ("caption_source", writer))
+        return [
+            everything,
+            *(groups[n].setdefault(_text(v), {"checked": 0, "flagged": 0, "by_check": Counter()}) for n, v in named),
+        ]
+
+    for combination, count in found.facets.crossed().items():
+        values = dict(zip(FACETS, combination, strict=True))
+        if values["flags"] is not None:
+            for counter in counters(values["class"], values["caption_source"]):
+                counter["checked"] += count
+                counter["flagged"] += count * (values["flags"] == "flagged")
+    for (cover, writer, check), count in found.checks.items():
+        for counter in counters(cover, writer):
+            counter["by_check"][check] += count
+    for counter in (everything, *groups["class"].values(), *groups["caption_source"].values()):
+        counter["by_check"] = dict(sorted(counter["by_check"].items(), key=lambda entry: (-entry[1], entry[0])))
+    return everything | {
+        name: dict(sorted(group.items(), key=lambda entry: (-entry[1]["checked"], entry[0])))
+        for name, group in groups.items()
+    }
 
 
 def _plain(counts: Counter[Any]) -> dict[str, int]:
     """Order counts by value where values are numbers, else by falling count; JSON has text keys only."""
-    numeric = all(isinstance(value, int) for value in counts)
-    ordered = sorted(counts.items(), key=(lambda e: e[0]) if numeric else (lambda e: (-e[1], str(e[0]))))
-    return {"not stated" if value is None else str(value): int(count) for value, count in ordered}
+    numeric = all(value is None or isinstance(value, int) for value in counts)
+    rising = sorted(counts.items(), key=lambda e: (e[0] is None, e[0] or 0)) if numeric else None
+    ordered = rising or sorted(counts.items(), key=lambda e: (-e[1], _text(e[0])))
+    return {_text(value): int(count) for value, count in ordered}
 
 
-def _quantiles(values: npt.NDArray[np.float32]) -> dict[str, float]:
-    numbers = np.quantile(values.astype(np.float64), list(QUANTILES.values()))
+def _text(value: Any) -> str:
+    return "not stated" if value is None else str(value)
+
+
+def _quantiles(spread: Spread) -> dict[str, float]:
+    numbers = np.quantile(spread.values().astype(np.float64), list(QUANTILES.values()))
     found = {name: float(number) for name, number in zip(QUANTILES, numbers, strict=True)}
-    return {"count": len(values), "mean": float(values.mean(dtype=np.float64)), **found}
+    return {"count": spread.count, "mean": spread.mean, **found, "min": spread.least, "max": spread.largest}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -7,7 +7,9 @@ resampled.
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,7 +20,7 @@ from PIL import Image
 from git10m.grid import IntArray, Tile
 from git10m.sources import Encoded
 
-__all__ = ["Address", "Served", "ServedGrid", "decode", "magic"]
+__all__ = ["Address", "Served", "ServedGrid", "decode", "magic", "plain_credit"]
 
 Address = tuple[int, int, int]
 """(z, x, y) of a served tile, rows from the north."""
@@ -80,6 +82,12 @@ def decode(data: bytes, *, fill: tuple[int, int, int]) -> Served:
         pixels = np.where(valid[..., None], pixels, np.array(fill, dtype=np.uint8))
     plain = mode == "RGB" and name != "png" and frames == 1
     return Served(np.ascontiguousarray(pixels), valid, Encoded(data, name) if plain else None)
+
+
+def plain_credit(said: object) -> str | None:
+    """Return a credit line, which tile formats state in HTML, as plain text; None where there is none."""
+    text = html.unescape(re.sub(r"<[^>]*>", "", str(said or "")))
+    return " ".join(text.split()) or None
 
 
 def _rgb(image: Image.Image) -> npt.NDArray[np.uint8]:

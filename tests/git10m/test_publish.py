@@ -17,7 +17,7 @@ import pytest
 import yaml
 from small_dataset import make_manifest, small_contents, write_dataset
 
-from git10m import publish, records
+from git10m import records
 from git10m.errors import DatasetError, VerificationError
 from git10m.publish import write_card, write_index
 
@@ -77,7 +77,7 @@ def test_the_index_is_the_same_bytes_each_time_and_leaves_nothing_behind(small_d
 def test_row_groups_of_the_index_do_not_follow_the_shards(
     small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish, "INDEX_GROUP_ROWS", 10)
+    monkeypatch.setattr("git10m.publish.index.INDEX_GROUP_ROWS", 10)
     write_index(shards_of(small_dataset), tmp_path / "index.parquet")
 
     metadata = pq.read_metadata(tmp_path / "index.parquet")
@@ -184,7 +184,8 @@ def test_licences_are_named_as_the_hub_names_them(
 
 
 def test_the_card_is_the_same_bytes_each_time(small_dataset: Path, tmp_path: Path) -> None:
-    shutil.copy(small_dataset / "manifest.json", tmp_path)
+    for name in ("manifest.json", "index.parquet"):
+        shutil.copy(small_dataset / name, tmp_path)
     write_card(tmp_path)
     assert (tmp_path / "README.md").read_bytes() == (small_dataset / "README.md").read_bytes()
 

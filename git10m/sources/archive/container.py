@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +11,7 @@ from git10m.errors import SourceError
 from git10m.grid import IntArray
 from git10m.sources.served import Address
 
-__all__ = ["Container", "Facts", "broken"]
+__all__ = ["Container", "Facts", "broken", "unpacked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +46,13 @@ class Container(Protocol):
 def broken(name: str, why: object) -> SourceError:
     """Return the error for an archive that cannot be read."""
     return SourceError(f"{name}: the archive cannot be read ({why}); it may be truncated: fetch it again")
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return a tile without the gzip around it that some writers give every tile."""
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError):
+        return data  # what it is not, the decoder will say

@@ -16,7 +16,7 @@ from git10m.sources.served import Address
 
 __all__ = ["TileFolder"]
 
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", "")
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG", ".WEBP", "")
 
 
 class TileFolder:
@@ -91,4 +91,4 @@ def _files(folder: Path) -> Iterator[tuple[int, str]]:
         for entry in entries:
             stem, dot, ending = entry.name.partition(".")
             if stem.isdecimal() and entry.is_file():
-                yield int(stem), (dot + ending).lower()
+                yield int(stem), dot + ending

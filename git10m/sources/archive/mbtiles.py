@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -12,8 +11,8 @@ import numpy as np
 
 from git10m.errors import SourceError
 from git10m.grid import IntArray
-from git10m.sources.archive.container import Facts, broken
-from git10m.sources.served import Address
+from git10m.sources.archive.container import Facts, broken, unpacked
+from git10m.sources.served import Address, plain_credit
 
 __all__ = ["MBTiles"]
 
@@ -32,6 +31,12 @@ class MBTiles:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
+        for journal in (path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-journal")):
+            if journal.exists() and journal.stat().st_size:
+                raise SourceError(
+                    f"{self.name}: part of it is still in {journal.name}; close the program that writes it, or write "
+                    f'it back: sqlite3 {self.name} "PRAGMA wal_checkpoint(TRUNCATE)"'
+                )
         # Immutable: nothing is locked, and no journal is written beside an archive that others may share.
         self._database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         try:
@@ -57,9 +62,9 @@ class MBTiles:
             raise broken(self.name, error) from error
         if first is None:
             raise SourceError(f"{self.name}: holds no tiles")
-        credit = re.sub(r"<[^>]*>", "", str(self._metadata.get("attribution") or "")).strip()
+        credit = plain_credit(self._metadata.get("attribution"))
         licence = str(self._metadata.get("license") or "").strip()
-        return Facts((int(first), int(last)), credit or None, licence or None)
+        return Facts((int(first), int(last)), credit, licence or None)
 
     def addresses(self, z: int) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield (columns, rows from the north) of all tiles of a zoom, in pieces."""
@@ -79,7 +84,7 @@ class MBTiles:
             for z, x, y in wanted:
                 row = self._database.execute(question, (z, x, (1 << z) - 1 - y)).fetchone()
                 if row is not None and row[0]:
-                    found[z, x, y] = bytes(row[0])
+                    found[z, x, y] = unpacked(bytes(row[0]))
         except sqlite3.DatabaseError as error:
             raise broken(self.name, error) from error
         return found

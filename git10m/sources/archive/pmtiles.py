@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -17,9 +16,9 @@ from pmtiles.tile import Compression, MagicNumberNotFound, SpecVersionUnsupporte
 from git10m.errors import SourceError
 from git10m.grid import IntArray
 from git10m.recipe import shown
-from git10m.sources.archive.container import Facts, broken
+from git10m.sources.archive.container import Facts, broken, unpacked
 from git10m.sources.archive.ranges import merged, open_ranges
-from git10m.sources.served import Address
+from git10m.sources.served import Address, plain_credit
 
 __all__ = ["PMTiles", "hilbert_ids", "hilbert_xy"]
 
@@ -53,6 +52,11 @@ class PMTiles:
         self.name = shown(path)
         self._bytes = open_ranges(path)
         start = self._bytes.read(0, _HEADER_BYTES)
+        if start[:4] in {b"PM\x01\x00", b"PM\x02\x00"}:
+            raise SourceError(
+                f"{self.name}: is a PMTiles archive of version {start[2]}; version 3 is read: rewrite it with "
+                "`pmtiles convert`"
+            )
         try:
             self._header: Mapping[str, Any] = deserialize_header(start)
         except (MagicNumberNotFound, UnicodeDecodeError) as error:
@@ -71,9 +75,9 @@ class PMTiles:
     def facts(self) -> Facts:
         """Zooms as in the header, credit as in the metadata."""
         found = self._metadata()
-        credit = re.sub(r"<[^>]*>", "", str(found.get("attribution") or "")).strip()
+        credit = plain_credit(found.get("attribution"))
         licence = str(found.get("license") or "").strip()
-        return Facts((self._header["min_zoom"], self._header["max_zoom"]), credit or None, licence or None)
+        return Facts((self._header["min_zoom"], self._header["max_zoom"]), credit, licence or None)
 
     def addresses(self, z: int) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield (columns, rows from the north) of all tiles of a zoom, in pieces."""
@@ -100,16 +104,8 @@ class PMTiles:
         for (offset, length), inside in merged(list(places.values())):
             data = self._bytes.read(offset, length)
             for start, size in inside:
-                found[start, size] = self._unpacked(data[start - offset : start - offset + size])
+                found[start, size] = unpacked(data[start - offset : start - offset + size])
         return {address: found[place] for address, place in places.items() if found[place]}
-
-    def _unpacked(self, data: bytes) -> bytes:
-        if self._header["tile_compression"] is not Compression.GZIP:
-            return data
-        try:
-            return gzip.decompress(data)
-        except (OSError, EOFError):
-            return data  # what it is not, the decoder will say
 
     def _place(self, number: int) -> tuple[int, int] | None:
         """Return (offset, length) of a tile in the file."""

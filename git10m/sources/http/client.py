@@ -99,6 +99,7 @@ class Fetcher:
 
     def __init__(self, manners: Manners, *, folder: Path) -> None:
         self.manners, self.folder = manners, folder
+        self._empty = _EMPTY | manners.no_tile
         self._store = AnswerStore(folder)
         self._spending = Spending(folder / "spent.budget", budget=manners.budget, source_id=manners.source_id)
         self._paces: dict[str, HostPace] = {}
@@ -270,7 +271,7 @@ class Fetcher:
                 self._answered_at, self._unanswered = time.monotonic(), 0
                 if answer.status in _MOVED and (moved := answer.headers.get("Location")):
                     return answer.status, moved, b""
-                if answer.status in _PASSING:
+                if answer.status in _PASSING and answer.status not in self._empty:
                     raise _Passing(f"the server answers {answer.status}", pause_s=self._asked_pause(answer))
                 body = await self._body(answer)
                 return answer.status, None, body
@@ -308,12 +309,12 @@ class Fetcher:
 
     def _judged(self, ask: Ask, status: int, body: bytes) -> Answer:
         """Decide what an answer is worth, and keep it if it will be the same tomorrow."""
-        if status in _REFUSED:
+        if status in _REFUSED and status not in self._empty:
             self._count_refusal(ask, status)
             return Answer(None, "unreachable", f"{ask.shown}: the server answers {status} (access denied)")
         self._refusals = 0
-        if status in _EMPTY or (status == 200 and not body):
-            self._store.put(ask.url, status if status in _EMPTY else 204, b"")
+        if status in self._empty or (status == 200 and not body):
+            self._store.put(ask.url, status if status in self._empty else 204, b"")
             return self._kept(404 if status == 200 else status, b"")
         if status != 200:
             return Answer(None, "unreachable", f"{ask.shown}: the server answers {status}{_excerpt(body)}")
@@ -368,6 +369,7 @@ class Fetcher:
             if named
             else "it may want a token: give one in headers or url as {env:NAME}"
         )
+        hint += f" (or, if it says so of tiles that it does not have: no_tile = [{status}])"
         raise self._end(
             SourceError(
                 f"source {self.manners.source_id!r}: {urlsplit(ask.url).netloc} answers {status} to every request; "
@@ -390,7 +392,9 @@ class Fetcher:
                     "Accept": "image/*,*/*;q=0.5",
                 },
                 trust_env=True,
-                cookie_jar=aiohttp.DummyCookieJar(),
+                # Some servers hand a cookie out with a redirect and look for it; it lives as long as the process.
+                cookie_jar=aiohttp.CookieJar(unsafe=True),
+                max_field_size=2**16,
             )
         return self._session
 
@@ -437,4 +441,7 @@ def _excerpt(body: bytes) -> str:
 
 
 def _words(error: BaseException | None) -> str:
+    """Say what went wrong; aiohttp's own text of an answer that it cannot parse holds the whole address."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.message.partition(":\n")[0].strip()[:120] or type(error).__name__
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -30,6 +30,7 @@ class Manners:
         retries: Of a request that failed for a reason that may pass.
         most_bytes: Of one answer.
         budget: Where fetching stops.
+        no_tile: Further statuses that mean that there is no such tile.
     """
 
     source_id: str
@@ -42,6 +43,7 @@ class Manners:
     retries: int = 5
     most_bytes: int = 4 * 2**20
     budget: Budget = field(default_factory=Budget)
+    no_tile: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, source: TileServerSource) -> Manners:
@@ -57,6 +59,7 @@ class Manners:
             retries=source.retries,
             most_bytes=source.most_bytes,
             budget=source.budget,
+            no_tile=frozenset(source.no_tile),
         )
 
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
-
-import requests
+from urllib.parse import urlencode
+from xml.etree import ElementTree
 
 from git10m.errors import RecipeError, SourceError
 from git10m.grid import HALF_WORLD_M, MAX_LEVEL
-from git10m.recipe import WmtsSource, is_address
-from git10m.sources.http import Session, with_environment
+from git10m.recipe import WmtsSource
+from git10m.sources.tile_server.documents import kept_document, name_of, with_own_query
 from git10m.sources.tile_server.template import Template
 
 __all__ = ["Capabilities", "read_capabilities"]
 
-_TIMEOUT_S = 60.0
 _METRES_PER_PIXEL = 0.00028
 """Standardised size of a rendered pixel, by which WMTS states scale denominators (OGC 07-057r7)."""
 _MERCATOR = ("3857", "900913", "102100", "102113", "3785")
-_FORMATS = ("image/jpeg", "image/png", "image/webp", "image/vnd.jpeg-png", "image/jpgpng")
+_FORMATS = ("image/jpeg", "image/jpg", "image/png", "image/png8", "image/webp", "image/vnd.jpeg-png", "image/jpgpng")
+_WMTS = "{http://www.opengis.net/wmts/1.0}"
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,11 @@ def read_capabilities(source: WmtsSource, *, store: Path) -> Capabilities:
     """
     from owslib.wmts import WebMapTileService  # noqa: PLC0415 - half a second that only WMTS needs
 
-    document = _document(source, store / "capabilities.xml")
-    name = _name(source.address)
+    kept = store / "capabilities.xml"
+    document = kept_document(source, source.address, kept=kept, what="its capabilities")
+    name = name_of(source.address)
     try:
-        service = WebMapTileService(source.address, xml=document)
+        service = WebMapTileService(source.address, xml=_with_defaults(document))
     except Exception as error:
         raise SourceError(
             f"{name}: is no WMTS capabilities document ({_first_line(error)}); give the address that ends in "
@@ -64,47 +63,11 @@ def read_capabilities(source: WmtsSource, *, store: Path) -> Capabilities:
         ) from error
     layer = _chosen("layer", source.wmts_layer, service.contents, source, key="wmts_layer")
     matrix_set, zooms, tile_px, matrices = _matrix_set(source, service, layer)
-    style = source.style or next((key for key, said in layer.styles.items() if said.get("isDefault")), None)
-    style = style or next(iter(layer.styles), "default")
-    if source.style is not None and layer.styles and source.style not in layer.styles:
-        raise RecipeError(f"source {source.id!r}: no style {source.style!r}; there are {', '.join(layer.styles)}")
-    url = _url(source, service, layer, matrix_set, style)
-    box = layer.boundingBoxWGS84
+    style = _style(source, layer)
+    url = with_own_query(_url(source, service, layer, matrix_set, style), source.address)
+    box = getattr(layer, "boundingBoxWGS84", None)
     bounds = (float(box[0]), max(-90.0, float(box[1])), float(box[2]), min(90.0, float(box[3]))) if box else None
     return Capabilities(Template(url, matrices=matrices), tile_px, zooms, bounds)
-
-
-def _document(source: WmtsSource, kept: Path) -> bytes:
-    if kept.exists():
-        return kept.read_bytes()
-    if not is_address(source.address):
-        try:
-            return Path(source.address).read_bytes()
-        except OSError as error:
-            raise RecipeError(
-                f"source {source.id!r}: {source.address} cannot be read ({error.strerror}); give the path or address "
-                "of a capabilities document"
-            ) from error
-    headers = {name: with_environment(text, source_id=source.id) for name, text in source.headers.items()}
-    address = with_environment(source.address, source_id=source.id)
-    try:
-        with Session(headers, contact=source.contact) as session:
-            answer = session.get(address, headers=headers, timeout=_TIMEOUT_S)
-    except requests.RequestException as error:
-        host = urlsplit(source.address).netloc
-        raise SourceError(
-            f"source {source.id!r}: {host} cannot be reached ({type(error).__name__}); check the address and the "
-            "network, then run the same command again"
-        ) from error
-    if answer.status_code != 200:
-        raise SourceError(
-            f"{_name(source.address)}: the server answers {answer.status_code} to the request for its capabilities; "
-            "check the address, and headers if it wants a token"
-        )
-    part = kept.with_name(f".{kept.name}.{os.getpid()}.part")
-    part.write_bytes(answer.content)
-    part.replace(kept)
-    return answer.content
 
 
 def _matrix_set(source: WmtsSource, service: Any, layer: Any) -> tuple[str, tuple[int, int], int, dict[int, str]]:
@@ -150,22 +113,45 @@ def _zooms(matrix_set: Any, link: Any) -> tuple[int, dict[int, str]] | str:
     return sizes.pop(), matrices
 
 
+def _with_defaults(document: bytes) -> bytes:
+    """Give dimensions that state no default an empty one, without which OWSLib refuses the document."""
+    root = ElementTree.fromstring(document)
+    for dimension in root.iter(f"{_WMTS}Dimension"):
+        if dimension.find(f"{_WMTS}Default") is None:
+            ElementTree.SubElement(dimension, f"{_WMTS}Default")
+    found: bytes = ElementTree.tostring(root)
+    return found
+
+
+def _style(source: WmtsSource, layer: Any) -> str:
+    """Return the recipe's style, else the default, else the first; the identifier may be empty."""
+    styles = {name or "": said for name, said in layer.styles.items()}
+    if source.style is not None:
+        if styles and source.style not in styles:
+            raise RecipeError(f"source {source.id!r}: no style {source.style!r}; there are {', '.join(styles)}")
+        return source.style
+    default = next((name for name, said in styles.items() if said.get("isDefault")), None)
+    return default if default is not None else next(iter(styles), "default")
+
+
 def _url(source: WmtsSource, service: Any, layer: Any, matrix_set: str, style: str) -> str:
     """Return the address template, RESTful where the server has one, else by key and value."""
-    formats = list(layer.formats)
-    if source.format is not None and formats and source.format not in formats:
-        raise RecipeError(f"source {source.id!r}: no format {source.format!r}; there are {', '.join(formats)}")
-    known = [name for name in formats if name in _FORMATS]
-    media = source.format or next(iter(known or formats), "image/png")
+    media = _media(source, layer)
     dimensions = _dimensions(source, layer)
     resources = [found for found in layer.resourceURLs if found.get("resourceType") == "tile"]
     fitting = [found for found in resources if found.get("format") == media] or resources
     if fitting:
-        url = str(fitting[0]["template"])
-        filled = {"TileMatrixSet": matrix_set, "Style": style, "style": style, "Layer": layer.id, **dimensions}
-        for name, value in filled.items():
-            url = url.replace(f"{{{name}}}", value)
-        return url.replace("{TileMatrix}", "{z}").replace("{TileCol}", "{x}").replace("{TileRow}", "{y}")
+        filled = {"tilematrixset": matrix_set, "style": style, "layer": layer.id}
+        filled |= {name.lower(): value for name, value in dimensions.items()}
+        filled |= {"tilematrix": "{z}", "tilecol": "{x}", "tilerow": "{y}"}
+        # Servers are careless with capitals here.
+        template = re.sub(r"\{(\w+)\}", lambda part: filled.get(part[1].lower(), part[0]), str(fitting[0]["template"]))
+        if unknown := set(re.findall(r"\{(\w+)\}", template)) - {"z", "x", "y"}:
+            raise SourceError(
+                f"{name_of(source.address)}: the addresses of layer {layer.id!r} hold {{{sorted(unknown)[0]}}}, which "
+                "the document does not explain"
+            )
+        return template
     asked = {
         "SERVICE": "WMTS",
         "REQUEST": "GetTile",
@@ -176,11 +162,36 @@ def _url(source: WmtsSource, service: Any, layer: Any, matrix_set: str, style: s
         "FORMAT": media,
         **{name.upper(): value for name, value in dimensions.items()},
     }
-    base = source.address.partition("?")[0]
-    with contextlib.suppress(Exception):
-        base = str(service.getOperationByName("GetTile").methods[0]["url"])
+    base = _get_tile(service) or source.address.partition("?")[0]
     joint = "" if base.endswith(("?", "&")) else "&" if "?" in base else "?"
     return f"{base}{joint}{urlencode(asked)}&TILEMATRIX={{z}}&TILECOL={{x}}&TILEROW={{y}}"
+
+
+def _media(source: WmtsSource, layer: Any) -> str:
+    """Return the recipe's format, else the layer's first that is read."""
+    formats = list(layer.formats)
+    shown = ", ".join(formats)
+    if source.format is not None:
+        if formats and source.format not in formats:
+            raise RecipeError(f"source {source.id!r}: no format {source.format!r}; there are {shown}")
+        return source.format
+    known = [name for name in formats if name in _FORMATS]
+    if formats and not known:
+        raise RecipeError(f"source {source.id!r}: layer {layer.id!r} has {shown}; expected JPEG, PNG or WebP")
+    return next(iter(known), "image/png")
+
+
+def _get_tile(service: Any) -> str | None:
+    """Return the address for GetTile by key and value, where the document states one."""
+    operation = next((each for each in getattr(service, "operations", []) if each.name == "GetTile"), None)
+    methods = [each for each in (operation.methods if operation is not None else []) if each.get("type") == "Get"]
+
+    def encodings(method: Any) -> set[str]:
+        return {str(value).upper() for limit in method.get("constraints") or [] for value in limit.values}
+
+    # An address without constraints is meant for all encodings.
+    fitting = [each for each in methods if "KVP" in encodings(each)] + [each for each in methods if not encodings(each)]
+    return str(next(iter(fitting + methods))["url"]) if methods else None
 
 
 def _dimensions(source: WmtsSource, layer: Any) -> dict[str, str]:
@@ -207,10 +218,6 @@ def _chosen(what: str, wanted: str | None, offered: Any, source: WmtsSource, *, 
     if wanted is not None and wanted not in offered:
         raise RecipeError(f"source {source.id!r}: no {what} {wanted!r}; there are {shown}")
     return offered[wanted if wanted is not None else names[0]]
-
-
-def _name(address: str) -> str:
-    return address.partition("?")[0].rstrip("/").rsplit("/", 1)[-1] or address
 
 
 def _first_line(error: Exception) -> str:

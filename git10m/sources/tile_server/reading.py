@@ -22,6 +22,7 @@ from git10m.sources.http import Answer, Ask, Fetcher, Manners, with_environment
 from git10m.sources.served import Address, Served, ServedGrid, decode
 from git10m.sources.tile_server.capabilities import read_capabilities
 from git10m.sources.tile_server.template import Template
+from git10m.sources.tile_server.tilejson import read_tilejson
 
 __all__ = ["TileServer", "open_tile_server"]
 
@@ -205,6 +206,11 @@ def open_tile_server(source: TileServerSource, *, tiles: Tiles, store: Path, fil
     assert isinstance(source, XyzSource)
     require_permission(urlsplit(source.url).hostname, permission=source.permission, source_id=source.id)
     with_environment(source.url, source_id=source.id)
-    template = Template(source.url, source.subdomains)
-    zooms = (0, MAX_LEVEL + 1)
-    return TileServer(source, template, grid, zooms, source.bbox, fill, store)
+    if source.is_template:
+        template, zooms = Template(source.url, source.subdomains), (0, MAX_LEVEL + 1)
+        return TileServer(source, template, grid, zooms, source.bbox, fill, store)
+    said = read_tilejson(source, store=store)
+    require_permission(urlsplit(said.url).hostname, permission=source.permission, source_id=source.id)
+    if source.attribution is None:
+        source = source.model_copy(update={"attribution": said.attribution})
+    return TileServer(source, Template(said.url), grid, said.zooms, source.bbox or said.bounds, fill, store)

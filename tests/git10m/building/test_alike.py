@@ -173,9 +173,12 @@ def test_what_is_in_another_set_goes_for_a_reason_of_its_own(
     tmp_path: Path, capfd: Capture, kind: str, evaluation: bool
 ):
     draws = np.random.default_rng(5)
-    flat = np.full((256, 256, 3), 77, dtype=np.uint8)
-    held = set_of(kind, tmp_path, {"one": parcels(1), "two": parcels(2), "sea": flat}, capfd)
-    pictures = {"a": parcels(8), "b": copy_of(parcels(2), draws), "c": parcels(1), "d": flat, "e": flat + np.uint8(1)}
+    # Of little entropy, so that its bytes alone count: what differs by one level is another sea.
+    sea = np.full((256, 256, 3), 77, dtype=np.uint8)
+    sea[::2, ::2] = sea[1::2, 1::2] = 74
+    sea[1::4, ::2] = 80
+    held = set_of(kind, tmp_path, {"one": parcels(1), "two": parcels(2), "sea": sea}, capfd)
+    pictures = {"a": parcels(8), "b": copy_of(parcels(2), draws), "c": parcels(1), "d": sea, "e": sea + np.uint8(1)}
     recipe = recipe_of(tmp_path, pictures, more=against(held, evaluation=evaluation))
     kept, dropped = outcome(capfd, recipe, tmp_path / "d")
     assert kept == {"a", "e"}

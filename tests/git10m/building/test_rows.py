@@ -133,10 +133,13 @@ def test_pixels_without_data_hold_the_fill_colour(tmp_path: Path) -> None:
 # Duplicates
 
 
+BLANK_TOO = "[curation.verdicts]\nmin_entropy = 0\n"
+
+
 def test_of_exact_duplicates_the_first_in_order_stays(tmp_path: Path) -> None:
     flat = np.full((3, 900, 900), 77, dtype=np.uint8)
     write_scene(tmp_path / "imagery/a.tif", pixels=flat)
-    folder = dataset(tmp_path)
+    folder = dataset(tmp_path, more=BLANK_TOO)
     (kept,) = rows_of(folder)
     copies = [row for row in rejected_of(folder) if row["reason"] == "exact_duplicate"]
     assert len(copies) >= 8
@@ -147,7 +150,7 @@ def test_of_exact_duplicates_the_first_in_order_stays(tmp_path: Path) -> None:
 
 def test_duplicates_stay_where_the_recipe_wants_them(tmp_path: Path) -> None:
     write_scene(tmp_path / "imagery/a.tif", pixels=np.full((3, 900, 900), 77, dtype=np.uint8))
-    folder = dataset(tmp_path, more="[curation]\nduplicates = {exact = false, near = false}")
+    folder = dataset(tmp_path, more=f"{BLANK_TOO}[curation.duplicates]\nexact = false\nnear = false")
     assert len({row["sha256"] for row in rows_of(folder)}) == 1
     assert len(rows_of(folder)) >= 9
 
@@ -185,7 +188,7 @@ def test_overlapping_sources_fill_each_other_in_the_order_of_the_recipe(tmp_path
     folder = dataset(
         tmp_path,
         more='[[source]]\nid = "fallback"\npath = "second"\nlicence = "CC-BY-4.0"\nattribution = "B"\n'
-        '[image]\nformat = "png"\n[curation]\nduplicates = {exact = false, near = false}',
+        f'[image]\nformat = "png"\n{BLANK_TOO}[curation.duplicates]\nexact = false\nnear = false',
     )
     mixed = [row for row in rows_of(folder) if len(row["sources"]) == 2]
     assert mixed

@@ -43,10 +43,21 @@ RULES = Verdicts(
 )
 
 
+EMPTY = replace(GOOD, entropy=0.0, sharpness=0.0, contrast=0.0, brightness=0.0, clipped=1.0, score=0.0)
+
+
 def test_a_good_tile_is_kept_by_all_rules_and_any_tile_by_none() -> None:
     assert judge(GOOD, min_valid=0.95, rules=RULES, scene_cloud=0.1) is KEEP
-    empty = replace(GOOD, entropy=0.0, sharpness=0.0, contrast=0.0, brightness=0.0, score=0.0)
-    assert judge(empty, min_valid=0.0, rules=Verdicts(), scene_cloud=1.0) is KEEP
+    none = Verdicts(min_entropy=None, max_clipped=None)
+    assert judge(EMPTY, min_valid=0.0, rules=none, scene_cloud=1.0) is KEEP
+    assert judge(EMPTY, min_valid=0.0, rules=Verdicts(min_entropy=0, max_clipped=1)) is KEEP
+
+
+def test_a_recipe_that_sets_no_rule_keeps_all_but_what_shows_nothing() -> None:
+    calm_sea_at_night = replace(GOOD, entropy=1.5, clipped=0.85, contrast=1.0, brightness=2.0, score=0.5)
+    assert judge(calm_sea_at_night, min_valid=0.95, rules=Verdicts()) is KEEP
+    assert judge(EMPTY, min_valid=0.95, rules=Verdicts()).reason == "entropy"
+    assert judge(replace(GOOD, clipped=0.95), min_valid=0.95, rules=Verdicts()).reason == "clipped"
 
 
 @pytest.mark.parametrize(

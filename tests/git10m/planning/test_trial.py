@@ -44,7 +44,8 @@ class Words(HTMLParser):
 def survey(tmp_path: Path) -> Path:
     """Parcels, a calm lake and a snowfield in one scene, and the recipe."""
     pixels = texture(1500, 1500, seed=4)
-    pixels[:, :500, :500] = np.array([12, 30, 50], dtype=np.uint8)[:, None, None]
+    ripples = np.random.default_rng(4).integers(-4, 5, (500, 500), dtype=np.int16)
+    pixels[:, :500, :500] = np.array([12, 30, 50], dtype=np.uint8)[:, None, None] + ripples
     pixels[:, 1000:, 1000:] = 245
     write_scene(tmp_path / "imagery/a.tif", pixels=pixels)
     write_recipe(tmp_path / "recipe.toml", more=RULES)

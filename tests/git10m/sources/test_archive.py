@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import sqlite3
 from collections.abc import Callable
@@ -183,6 +185,47 @@ def test_a_tile_that_does_not_decode_fails_alone(tmp_path: Path):
     assert isinstance(text, Failure)
     assert (cut.reason, text.reason) == ("unreadable", "unreadable")
     assert cut.detail.startswith("a.mbtiles: tile 10/2/1: a JPEG image that is not whole")
+
+
+def test_credit_lines_lose_their_markup(tmp_path: Path):
+    path = mbtiles(tmp_path / "a.mbtiles", some(), attribution='&copy; <a href="https://x">Survey &amp; Sons</a>')
+    (sample,) = read(opened(path), Tile(11, 1001, 601))
+    assert isinstance(sample, Sample)
+    assert sample.contributions[0].attribution == "© Survey & Sons"
+
+
+def test_tiles_that_are_packed_again_are_unpacked(tmp_path: Path):
+    tiles = {place: gzip.compress(data) for place, data in some().items()}
+    archive = opened(mbtiles(tmp_path / "a.mbtiles", tiles))
+    (sample,) = read(archive, Tile(11, 1001, 601))
+    assert isinstance(sample, Sample)
+    assert sample.encoded is not None
+    assert sample.encoded.bytes == some()[11, 1001, 601]
+
+
+def test_an_archive_that_is_still_written_is_told(tmp_path: Path):
+    """Read as it is, it would lack what stands in the journal, and nobody would see it."""
+    path = mbtiles(tmp_path / "a.mbtiles", some())
+    with contextlib.closing(sqlite3.connect(path)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("INSERT INTO tiles VALUES (12, 2100, 2000, ?)", [picture(99)])
+        writer.commit()
+        with pytest.raises(SourceError, match=r"part of it is still in a.mbtiles-wal; close the program"):
+            opened(path)
+    assert len(places(opened(path), 12)) == 5
+
+
+def test_old_pmtiles_are_told_apart_from_what_is_none(tmp_path: Path):
+    old = tmp_path / "old.pmtiles"
+    old.write_bytes(b"PM\x02\x00" + bytes(600))
+    with pytest.raises(SourceError, match="is a PMTiles archive of version 2; version 3 is read: rewrite it"):
+        opened(old)
+
+
+def test_endings_of_a_folder_may_be_in_capitals(tmp_path: Path):
+    made = folder(tmp_path / "tiles", some(), ending=".JPG")
+    assert len(places(opened(made), 12)) == 4
+    assert all(isinstance(result, Sample) for result in read(opened(made), Tile(11, 1001, 601)))
 
 
 def test_archives_of_vectors_are_refused(tmp_path: Path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import os
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -217,6 +219,47 @@ def test_a_wrong_token_ends_the_run_and_names_its_variable(tmp_path: Path, monke
         with pytest.raises(SourceError, match=r"answers 401 to every request; the token in MAP_TOKEN may be wrong"):
             list(fetcher.fetch([Ask(f"{server.url}/{i}") for i in range(50)]))
         assert server.asked() < 30
+
+
+def test_a_bucket_that_forbids_what_it_does_not_have(tmp_path: Path):
+    """S3 answers 403 for missing keys, some caches 400 for columns out of range: the recipe says what it means."""
+
+    def manner(path: str, _: int) -> Answer | bytes:
+        return PICTURE if path == "/0" else Answer(403 if int(path[1:]) % 2 else 400, b"<Error/>")
+
+    paths = [f"/{i}" for i in range(40)]
+    answers, server = fetched(tmp_path, manner, *paths, no_tile=frozenset({400, 403}))
+    assert [answer.reason for answer in answers] == [None, *["no_data"] * 39]
+    again, later = fetched(tmp_path, manner, "/0")
+    assert server.asked() == 40
+    assert later.asked() + len(again) == 2
+
+
+def test_what_is_packed_on_the_way_and_what_is_called_otherwise_is_taken(tmp_path: Path):
+    headers: dict[str, tuple[dict[str, str], bytes]] = {
+        "/gzip": ({"Content-Type": "image/jpeg", "Content-Encoding": "gzip"}, gzip.compress(PICTURE)),
+        "/deflate": ({"Content-Type": "image/jpeg", "Content-Encoding": "deflate"}, zlib.compress(PICTURE)),
+        "/jpg": ({"Content-Type": "image/jpg"}, PICTURE),
+        "/octets": ({"Content-Type": "application/octet-stream"}, PICTURE),
+        "/nothing": ({}, PICTURE),
+        "/wordy": ({"Content-Type": "image/jpeg", "X-Policy": "p" * 30_000}, PICTURE),
+    }
+    answers, _ = fetched(tmp_path, lambda path, _: Answer(200, headers[path][1], headers[path][0]), *headers)
+    assert [answer.body for answer in answers] == [PICTURE] * len(headers)
+
+
+def test_a_cookie_that_a_redirect_hands_out_is_shown(tmp_path: Path):
+    moved = Answer(302, headers={"Location": "/tile", "Set-Cookie": "seen=1; Path=/"})
+    (answer,), server = fetched(tmp_path, lambda _, times: PICTURE if times else moved, "/tile")
+    assert answer.body == PICTURE
+    assert [asked.headers.get("Cookie") for asked in server.log] == [None, "seen=1"]
+
+
+def test_an_answer_that_is_not_http_says_so_without_the_query(tmp_path: Path):
+    odd = Answer(200, PICTURE, {"X-Huge": "p" * 100_000})
+    with pytest.raises(SourceError, match="the connection broke") as error:
+        fetched(tmp_path, lambda *_: odd, *(f"/{i}?key=topsecret" for i in range(20)), retries=0)
+    assert "topsecret" not in str(error.value)
 
 
 def test_a_single_forbidden_tile_is_a_failure_of_its_own(tmp_path: Path):

@@ -315,6 +315,36 @@ def test_a_layer_by_key_and_value(wmts: Callable[..., TileServer]):
         wmts(document, format="image/tiff")
 
 
+def test_documents_that_are_careless(wmts: Callable[..., TileServer]):
+    """Capitals of placeholders, dimensions without a default, styles without a name, layers without a box."""
+    rest = REST.format(format="image/png", base="http://h.example", layer="ortho").replace("{Time}", "{TIME}")
+    document = capabilities(layer("ortho", "webmercator", more=TIME + rest))
+    assert "/2021-06-01/" in wmts(document).template.address((1, 0, 0))
+    with pytest.raises(SourceError, match=r"hold \{TIME\}, which the document does not explain"):
+        wmts(document.replace(TIME, ""))
+    without = document.replace("<Default>2021-06-01</Default>", "")
+    assert "/2021/" in wmts(without, dimensions={"Time": "2021"}).template.address((1, 0, 0))
+    with pytest.raises(RecipeError, match="say which Time"):
+        wmts(without)
+    nameless = document.replace("<ows:Identifier>default</ows:Identifier>", "<ows:Identifier></ows:Identifier>")
+    assert "/ortho//2021-06-01/" in wmts(nameless).template.address((1, 0, 0))
+    box = document[document.index("<ows:WGS84BoundingBox>") : document.index("<ows:Identifier>ortho")]
+    assert wmts(document.replace(box, "")).bounds is None
+
+
+def test_keys_and_values_go_to_the_address_that_takes_them(wmts: Callable[..., TileServer]):
+    document = capabilities(layer("ortho", "webmercator"), get_tile="http://h.example/kvp?")
+    get = document[document.index("<ows:Get ") : document.index("</ows:HTTP>")]
+    rest = get.replace("KVP", "RESTful").replace("/kvp?", "/rest/")
+    assert wmts(document.replace(get, rest + get)).template.url.startswith("http://h.example/kvp?SERVICE=WMTS")
+
+
+def test_vector_layers_are_told(wmts: Callable[..., TileServer]):
+    document = capabilities(layer("roads", "webmercator", formats=("application/vnd.mapbox-vector-tile",)))
+    with pytest.raises(RecipeError, match="layer 'roads' has application/vnd.mapbox-vector-tile; expected JPEG"):
+        wmts(document)
+
+
 def test_a_matrix_set_of_large_tiles(wmts: Callable[..., TileServer]):
     server = wmts(capabilities(layer("ortho", "retina"), get_tile="http://h.example/"))
     assert server.grid.served_px == 512

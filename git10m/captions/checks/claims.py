@@ -1,0 +1,240 @@
+"""What a caption claims of the ground: which things, whether they are said to be there or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from git10m.captions.checks.knowledge import VOCABULARY, Known
+from git10m.captions.checks.reading import Phrases, Text
+
+__all__ = ["Claim", "claims_of", "named_words"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A thing that is said to be there, or not to be there.
+
+    Attributes:
+        start: Its first word.
+        end: The word after its last.
+        concept: Of ``concepts.CONCEPTS``; "" of a class name that is in no vocabulary, and of figures of speech.
+        class_words: Words of the land-cover class that it names; empty when it names none.
+        absent: Whether it is said not to be there.
+        said: Whether it is a claim at all: "like a river", "12 km north of Lake Geneva" and names claim nothing.
+    """
+
+    start: int
+    end: int
+    concept: str
+    class_words: tuple[str, ...] = ()
+    absent: bool = False
+    said: bool = True
+
+
+_NEGATORS = frozenset(
+    {"no", "without", "not", "lacking", "lacks", "lack", "devoid", "neither", "nor", "never", "nothing", "zero"}
+    | {"none", "cannot", "hardly", "absence", "minus", "instead", "rather", "excluding", "absent"}
+)
+_NEGATED_AFTER = frozenset({"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible"})
+_NO_NEGATION = frozenset(
+    {"only", "fewer", "less", "more", "just", "far", "longer", "doubt", "all", "entirely", "merely"}
+)
+_VERBS = frozenset(
+    ["is", "are", "was", "were", "be", "been", "has", "have", "had", "shows", "show", "showing", "covers", "cover", "covering", "crosses", "cross", "crossing", "runs", "run", "running", "lies", "lie", "lying", "stands", "stand", "stretches", "stretch", "dominates", "dominate", "surrounds", "surround", "fills", "fill", "cuts", "cut", "winds", "wind", "flows", "flow", "borders", "border", "lines", "line", "occupies", "occupy", "extends", "extend", "makes", "make", "contains", "contain", "includes", "include", "features", "feature", "reveals", "reveal", "can", "appears", "appear", "remains", "remain", "dot", "dots", "passes", "pass", "leads", "lead", "meets", "meet", "sits", "sit", "surrounded", "bordered", "bounded", "flanked", "lined", "covered", "filled", "dotted", "crossed", "dominated", "blankets", "blanket"]
+)
+_PREPOSITIONS = frozenset(
+    ["on", "in", "at", "along", "near", "by", "across", "through", "around", "between", "beside", "beside", "over", "under", "from", "to", "into", "toward", "towards", "within", "behind", "above", "below", "amid", "amidst", "among", "alongside", "next", "opposite", "against", "with", "past", "beyond", "after", "before", "onto"]
+)
+_BREAKS = frozenset(
+    {";", ":", ".", "!", "?", "(", ")", "—", "–", "-", "but", "while", "whereas", "although", "which"}
+) | {
+    "that",
+    "where",
+    "though",
+    "however",
+    "yet",
+}
+_DETERMINERS = frozenset({"the", "a", "an", "some", "this", "its", "several", "many", "few", "two", "three", "there"})
+_LIKE = frozenset({"like", "resembling", "resembles", "resemble", "reminiscent", "akin"})
+_LENGTHS = frozenset({"km", "kilometre", "kilometres", "kilometer", "kilometers", "mile", "miles", "kilometre's"})
+_RELATIONAL = frozenset(
+    {"of", "near", "from", "in", "around", "at", "to", "towards", "outside", "for", "by", "over", "above"}
+)
+_FEATURE_FIRST = frozenset(
+    {"lake", "river", "mount", "cape", "gulf", "bay", "port", "loch", "castle", "isle", "island"}
+)
+
+
+def named_words(text: Text, known: Known | None) -> set[int]:
+    """Return the words that belong to names which the facts hold; what they mean as words is no claim."""
+    if known is None or not known.names:
+        return set()
+    return {i for match in _names_in(text, known) for i in range(match[0], match[1])}
+
+
+def _names_in(text: Text, known: Known) -> list[tuple[int, int]]:
+    found = []
+    there = set(text.words)
+    for words in known.names:
+        if words[0] not in there:
+            continue
+        size = len(words)
+        for i in range(len(text.words) - size + 1):
+            if tuple(text.words[i : i + size]) == words and _is_name(text, i, i + size):
+                found.append((i, i + size))
+    return found
+
+
+def _is_name(text: Text, start: int, end: int) -> bool:
+    """Tell whether words that spell a name stand for it: by capitals, or because they are several."""
+    if text.capital[start]:
+        return not text.first[start] or end - start > 1 or text.words[end : end + 1] == [","]
+    if not any(text.capital):
+        before = text.words[start - 1] if start else ""
+        return end - start > 1 or before in _RELATIONAL
+    return end - start > 1
+
+
+def claims_of(text: Text, known: Known | None, *, masked: set[int]) -> list[Claim]:
+    """Return what a caption speaks of, in order; what it does not claim is among it, marked so.
+
+    Args:
+        text: The caption.
+        known: Facts, for the names of land-cover classes.
+        masked: Words that belong to names.
+    """
+    claims = _class_claims(text, known, masked)
+    taken = masked | {i for claim in claims for i in range(claim.start, claim.end)}
+    for match in VOCABULARY.find(text.words, taken=taken):
+        concept, absent = match.value, False
+        if concept.startswith("-"):
+            concept, absent = concept[1:], True
+        claims.append(Claim(match.start, match.end, concept, absent=absent, said=bool(concept)))
+    claims.sort(key=lambda claim: claim.start)
+    return [_looked_at(text, claim) for claim in claims]
+
+
+def _class_claims(text: Text, known: Known | None, masked: set[int]) -> list[Claim]:
+    """Find names of land-cover classes as our template speaks of them; shorter than a term they give way to it."""
+    if known is None or not known.cover:
+        return []
+    there = set(text.words)
+    names = {entry.words: entry.words for entry in known.cover if entry.words and entry.words[0] in there}
+    if not names:
+        return []
+    terms = {match.start: match for match in VOCABULARY.find(text.words, taken=masked)}
+    claims = []
+    for match in Phrases(names).find(text.words, taken=masked):
+        term = terms.get(match.start)
+        if term is not None and term.end > match.end:
+            continue
+        same = term.value if term is not None and term.end == match.end and not term.value.startswith("-") else ""
+        claims.append(Claim(match.start, match.end, same, class_words=match.value))
+    return claims
+
+
+def _looked_at(text: Text, claim: Claim) -> Claim:
+    """Tell negations, comparisons, distances and names from claims."""
+    if not claim.said:
+        return claim
+    if _is_figure(text, claim) or _is_distant(text, claim) or (not claim.class_words and _in_name(text, claim)):
+        return Claim(claim.start, claim.end, claim.concept, claim.class_words, said=False)
+    if not claim.absent and (_negated_before(text, claim.start) or _negated_after(text, claim.end)):
+        return Claim(claim.start, claim.end, claim.concept, claim.class_words, absent=True)
+    return claim
+
+
+def _is_figure(text: Text, claim: Claim) -> bool:
+    """Find comparisons ("like a river", "river-like") and what was ("former airfield")."""
+    words, i = text.words, claim.start
+    for j in range(i - 1, max(-1, i - 4), -1):
+        if words[j] in _LIKE:
+            return not (words[j] == "like" and j and words[j - 1].startswith("look"))
+        if words[j] in {"former", "formerly", "abandoned"} and words[j] != "abandoned":
+            return True
+        if not words[j].isalpha():
+            break
+    after = words[claim.end] if claim.end < len(words) else ""
+    return after in {"like", "shaped", "colored", "coloured"} and text.joined[claim.end]
+
+
+def _is_distant(text: Text, claim: Claim) -> bool:
+    """Find things that are told to lie some kilometres away."""
+    words, i = text.words, claim.start
+    near = words[max(0, i - 8) : i]
+    if not any(word in _LENGTHS for word in near) or not any(
+        word in {"of", "from"} for word in words[max(0, i - 4) : i]
+    ):
+        return False
+    far = max(j for j, word in enumerate(near) if word in _LENGTHS)
+    between = near[far + 1 :]
+    return not any(word in _VERBS or word in {".", ";"} for word in between) and not (between[:1] == ["of"])
+
+
+def _in_name(text: Text, claim: Claim) -> bool:
+    """Tell whether a term is part of a name that claims nothing: "Salt Lake City", "Forest Hills", "of Lake Geneva"."""
+    capital, words = text.capital, text.words
+    if not capital[claim.start] or text.first[claim.start]:
+        follows = claim.end < len(words) and capital[claim.end] and not text.joined[claim.end]
+        # At the beginning of a sentence a capital tells nothing, but a second one does: "Forest Hills lies in …".
+        return text.first[claim.start] and follows and capital[claim.start] and words[claim.start] not in _FEATURE_FIRST
+    start, end = claim.start, claim.end
+    while start and capital[start - 1]:
+        start -= 1
+    while end < len(words) and capital[end]:
+        end += 1
+    if (
+        end - start == claim.end - claim.start
+    ):  # alone in capitals: "a River", or the name of a place: "near Lake, France"
+        before = words[start - 1] if start else ""
+        return before in _RELATIONAL and words[end : end + 1] == [","]
+    before = words[start - 1] if start else ""
+    if before == "the" and start > 1:
+        before = words[start - 2]
+    if before in _RELATIONAL:
+        return True
+    return (end > claim.end and claim.start != start) or (end > claim.end and words[claim.start] not in _FEATURE_FIRST)
+
+
+def _negated_before(text: Text, i: int) -> bool:
+    words = text.words
+    for j in range(i - 1, max(-1, i - 14), -1):
+        word = words[j]
+        if word in _NEGATORS or word.endswith("n't"):
+            follows = words[j + 1] if j + 1 < len(words) else ""
+            return follows not in _NO_NEGATION
+        if word == "free":
+            return words[j + 1 : j + 2] in (["of"], ["from"])
+        if word in _BREAKS or word in _VERBS:
+            return False
+        if word in _PREPOSITIONS and not (word == "from" and words[j - 1 : j] == ["free"]):
+            return False
+        if word in {"and", ","} and words[j + 1] in _DETERMINERS:
+            return False
+    return False
+
+
+def _negated_after(text: Text, end: int) -> bool:
+    """Find "is absent", "are not visible", "cannot be seen", "-free" after a thing."""
+    words = text.words
+    if end < len(words) and words[end] in {"free", "less"} and text.joined[end]:
+        return True
+    following: Sequence[str] = words[end : end + 5]
+    if not following or following[0] not in {"is", "are", "was", "were", "cannot", "can", "remains", "remain"}:
+        if not following or not following[0].endswith("n't"):
+            return False
+    for j, word in enumerate(following):
+        if word in _NEGATED_AFTER or word.endswith("n't"):
+            later = words[end + j + 1 : end + j + 4]
+            if word in {"not", "cannot"} or word.endswith("n't"):
+                return any(each in _SEEN for each in later)
+            return True
+        if word in _BREAKS or word == ",":
+            return False
+    return False
+
+
+_SEEN = frozenset(
+    {"visible", "seen", "present", "found", "discernible", "there", "evident", "detected", "observed", "shown"}
+)

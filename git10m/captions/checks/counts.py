@@ -1,0 +1,94 @@
+"""Numbers of things that a caption tells, against how many the facts hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from git10m.captions.checks.amounts import number_of
+from git10m.captions.checks.claims import Claim
+from git10m.captions.checks.concepts import CONCEPTS
+from git10m.captions.checks.knowledge import Known
+from git10m.captions.checks.parts import part_at
+from git10m.captions.checks.reading import Text
+
+__all__ = ["count_contradictions"]
+
+_NUMBERS = {
+    word: number
+    for number, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+    )
+} | {"thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "dozen": 12, "pair": 2}
+_MANY = {"dozens": 24, "hundreds": 150, "thousands": 1500, "numerous": 4, "many": 4, "several": 3, "countless": 20}
+_EXACT_UP_TO = 3
+_MORE = 1.25
+"""A number may be above the count by so much: things are cut by the tile's edge."""
+
+
+def count_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> Iterator[str]:
+    """Yield numbers of things that the facts do not bear out.
+
+    More than there are is a contradiction. Fewer is one only where the number stands right before the thing and the
+    sentence speaks of no part of the image: "two large houses in the north" may be two of many.
+    """
+    if known.objects is None:
+        return
+    for claim in claims:
+        if not claim.said or claim.absent or not claim.concept or not CONCEPTS[claim.concept].counted:
+            continue
+        count = _count_of(claim.concept, known)
+        told = _told(text, claim)
+        if count is None or told is None:
+            continue
+        number, vague, plain = told
+        shown = text.surface(claim.start, claim.end)
+        if number > count and (number > _MORE * count + (0 if count <= _EXACT_UP_TO else 1)):
+            yield f"{'several' if vague else f'{number:g}'} {shown} ({count} among the objects)"
+        elif not vague and plain and number < count / _MORE - 1 and not _of_part(text, claim):
+            yield f"{number:g} {shown} ({count} among the objects)"
+
+
+def _count_of(concept: str, known: Known) -> int | None:
+    """Return how many things of a concept there are; None where some are not counted, or may be of it or not."""
+    things = known.objects_of(concept)
+    if not things or any(thing.count is None for thing in things):
+        return None
+    exact = [thing for thing in things if concept in thing.concepts]
+    return sum(thing.count or 0 for thing in things) if len(exact) == len(things) else None
+
+
+def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
+    """Return (number, whether it is vague, whether it stands right before the thing)."""
+    words = text.words
+    for j in range(claim.start - 1, max(-1, claim.start - 4), -1):
+        word = words[j]
+        if word in _MANY:
+            return _MANY[word], True, False
+        number = _NUMBERS.get(word, number_of(word))
+        if number is not None:
+            if number >= 1 and not text.joined[j + 1] and words[j - 1 : j] != ["level"] and word != "one":
+                return float(number), False, j == claim.start - 1
+            return None
+        if not word.isalpha() or word in {
+            "of",
+            "and",
+            "or",
+            "with",
+            "the",
+            "a",
+            "by",
+            "in",
+            "per",
+            "m",
+            "km",
+            "metre",
+            "meter",
+        }:
+            if word != "of" or words[j - 1 : j] not in (["dozens"], ["hundreds"], ["thousands"], ["pair"]):
+                return None
+    return None
+
+
+def _of_part(text: Text, claim: Claim) -> bool:
+    number = text.sentence[claim.start]
+    return any(part_at(text, i) is not None for i in range(len(text.words)) if text.sentence[i] == number)

@@ -1,0 +1,246 @@
+"""What the facts of a tile hold, in the concepts of captions."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from git10m.captions.checks.concepts import COVER_KINDS, evidence_of, terms
+from git10m.captions.checks.reading import Phrases, plain_words, read
+from git10m.captions.cover_text import spoken_class
+
+__all__ = ["VOCABULARY", "ClassKnown", "Known", "ObjectKnown", "cover_kinds", "known_of"]
+
+VOCABULARY: Phrases[str] = Phrases(dict(terms()))
+"""Every term, by its words; see ``concepts.terms`` for the values."""
+
+_MOST_UNKNOWN = 0.06
+"""Land cover is known whole when the listed shares leave at most this: each class below 1 % is not listed."""
+
+_KINDS = tuple(
+    (re.compile(rf"\b(?:{pattern})"), frozenset(kinds.split()))
+    for pattern, kinds in (
+        (r"mangroves?\b", "mangrove"),
+        (r"woody wetlands?|swamp forest|forested wetland|wooded wetland", "wetland trees"),
+        (r"transitional woodland", "trees shrub"),
+        (r"agro-?forest|dehesa|montado", "crops trees grass"),
+        (r"natural vegetation|green cover|vegetation|vegetated(?<!un)", "grass shrub trees"),
+        (r"tree|forest|wood(?:s|land|lot|ed)?\b|conifer|broad-?leav|deciduous|evergreen|jungle|taiga|pine\b|eucalypt", "trees"),
+        (r"orchard|fruit|olive|vineyard|vine\b|berry|citrus|plantation|palm", "crops trees"),
+        (r"crop|arable|agricultur|farm|cultivat|field|wheat|maize|corn\b|cereal|soy|cotton|sugar|irrigated|tillage|fallow", "crops"),
+        (r"rice|paddy|paddies", "crops wetland"),
+        (r"grass|meadow|prairie|steppe|herbaceous|pampas|lawn|turf", "grass"),
+        (r"pasture|hay\b|grazing", "grass crops"),
+        (r"rangeland|savanna", "grass shrub"),
+        (r"shrub|scrub|bush|chaparral|maquis|garrigue|fynbos|sclerophyll|brush", "shrub"),
+        (r"heath|moor", "shrub grass"),
+        (r"built|urban|residential|developed|impervious|artificial|industr|commercial|settlement|city|town|village|build", "built"),
+        (r"house|housing|suburb|road|street|rail|transport|port areas?|airport|construction|paved|sealed|asphalt|parking", "built"),
+        (r"sport|leisure|green urban|urban green|park\b|golf|open space|recreation|cemeter", "grass trees built"),
+        (r"bare|barren|rock|sand|desert|soil|dune|beach|salt flat|playa|exposed|gravel|badland|unvegetated", "bare"),
+        (r"mine|mining|quarry|mineral extraction|extraction|dump|landfill", "bare built"),
+        (r"sparse", "bare"),
+        (r"burnt|burned", "bare shrub trees grass"),
+        (r"snow|ice\b|glacier|perpetual", "snow"),
+        (r"water|river|lake|sea\b|ocean|reservoir|lagoon|estuar|canal|pond|aquacultur|stream|marine", "water"),
+        (r"wetland|marsh|swamp|bog|peat|mire|fen\b|flooded vegetation", "wetland"),
+        (r"flooded|intertidal|saline|tidal|mudflat|mud flat|salt pan|salt works", "wetland water"),
+        (r"moss|lichen", "moss"),
+        (r"tundra", "moss grass shrub"),
+    )
+)  # fmt: skip
+_OPEN = re.compile(
+    r"\b(?:non|not|un(?:known|classified|labell?ed|mapped)|other|no ?data|cloud|shadow|mixed|mosaic|undefined)\b"
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def cover_kinds(name: str) -> frozenset[str] | None:
+    """Lead a class of any legend back to kinds of land cover, by its words.
+
+    Returns:
+        Kinds of ``COVER_KINDS``; None of a class that may be anything ("other land", "unclassified", "Klasse 7").
+    """
+    text = re.sub(r"[_/,&+()-]+", " ", name.lower())
+    if "non irrigated" in text:
+        text = text.replace("non irrigated", "")
+    if _OPEN.search(text):
+        return None
+    text = re.sub(r"(?:emergent )?herbaceous wetland", "wetland", text)
+    text = re.sub(r"sparse(?:ly)? vegetat\w+", "sparse", text)
+    text = re.sub(r"flooded vegetation", "wetland", text)
+    found: frozenset[str] = frozenset()
+    for pattern, kinds in _KINDS:
+        if pattern.search(text):
+            found |= kinds
+    return found or None
+
+
+@functools.lru_cache(maxsize=4096)
+def _concepts_named(text: str) -> frozenset[str]:
+    """Return the concepts that a class name or a kind of object speaks of."""
+    words = [word for word in plain_words(text)]
+    found = {match.value for match in VOCABULARY.find(words)} | set(_OF_KINDS.get(" ".join(words), "").split())
+    return frozenset(name for name in found if name and not name.startswith("-"))
+
+
+_OF_KINDS: Mapping[str, str] = {
+    "wood": "forest",
+    "woods": "forest",
+    "works": "industry",
+    "apron": "airport runway",
+    "terminal": "airport",
+    "gate": "airport",
+    "riverbank": "river",
+    "track": "road",
+    "path": "road",
+    "service": "road street",
+    "unclassified": "road",
+    "primary": "road",
+    "secondary": "road",
+    "tertiary": "road",
+    "trunk": "road motorway",
+    "pitch": "pitch",
+    "bare": "soil",
+    "platform": "railway",
+    "station": "railway",
+    "halt": "railway",
+    "tank": "tank",
+    "plant": "industry",
+    "generator": "solar wind industry",
+    "mall": "commerce",
+    "allotments": "garden crops",
+    "brownfield": "construction",
+    "coastline": "sea",
+    "building": "building",
+    "pond": "pond",
+    "footway": "path street",
+    "steps": "path",
+    "pedestrian": "street",
+    "cycleway": "path",
+}
+"""What words of OpenStreetMap mean that captions use in another sense, or not at all; concepts with spaces between."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassKnown:
+    """A class of the land cover: words as spoken, kinds (None: may be anything), share 0–1, part, concepts named."""
+
+    words: tuple[str, ...]
+    kinds: frozenset[str] | None
+    share: float
+    part: str | None
+    concepts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKnown:
+    """A kind of object: concepts, separate ones (None: not counted), part."""
+
+    kind: str
+    concepts: frozenset[str]
+    count: int | None
+    part: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the facts of a tile hold of the ground.
+
+    Attributes:
+        cover: Classes of the land cover; None when it is not known.
+        objects: Kinds of object; None when they are not known.
+        whole: Whether the land cover leaves no room for anything that it does not list.
+        names: Words of the names that the facts hold: of places, countries, areas and objects.
+        facts: The facts themselves.
+    """
+
+    cover: tuple[ClassKnown, ...] | None
+    objects: tuple[ObjectKnown, ...] | None
+    whole: bool
+    names: tuple[tuple[str, ...], ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of land cover that are there; every kind where a class may be anything."""
+        found: set[str] = set()
+        for entry in self.cover or ():
+            found |= COVER_KINDS if entry.kinds is None else entry.kinds
+        return frozenset(found)
+
+    def objects_of(self, concept: str) -> list[ObjectKnown]:
+        """Return the objects that are evidence of a concept."""
+        wanted = evidence_of(concept)
+        return [entry for entry in self.objects or () if entry.concepts & wanted]
+
+    def share_of(self, kinds: frozenset[str], *, sure: bool) -> float:
+        """Add up the shares of the classes of some kinds.
+
+        Args:
+            kinds: Kinds of land cover.
+            sure: Leave out classes that may be of other kinds too, or anything.
+        """
+        total = 0.0
+        for entry in self.cover or ():
+            own = COVER_KINDS if entry.kinds is None else entry.kinds
+            if own <= kinds if sure else own & kinds:
+                total += entry.share
+        return total
+
+
+def known_of(facts: Mapping[str, Any]) -> Known:
+    """Read facts with the keys of ``records.FACTS``; keys that are missing are not known."""
+    listed = facts.get("land_cover")
+    cover = None if listed is None else tuple(_class_known(entry) for entry in listed if entry)
+    objects = facts.get("objects")
+    shares = sum(entry.share for entry in cover or ())
+    return Known(
+        cover=cover or None,
+        objects=None if objects is None else tuple(_object_known(entry) for entry in objects if entry),
+        whole=bool(cover) and shares >= 1.0 - _MOST_UNKNOWN and all(entry.kinds is not None for entry in cover or ()),
+        names=tuple(_names(facts)),
+        facts=facts,
+    )
+
+
+def _class_known(entry: Mapping[str, Any]) -> ClassKnown:
+    name = entry.get("name") or ""
+    return ClassKnown(
+        words=_spoken_words(name),
+        kinds=cover_kinds(name),
+        share=float(entry.get("share") or 0.0),
+        part=entry.get("part"),
+        concepts=_concepts_named(name),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _spoken_words(name: str) -> tuple[str, ...]:
+    return tuple(read(spoken_class(name)).words)
+
+
+def _object_known(entry: Mapping[str, Any]) -> ObjectKnown:
+    kind = entry.get("kind") or ""
+    return ObjectKnown(kind, _concepts_named(kind), entry.get("count"), entry.get("part"))
+
+
+def _names(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the words of every name, the longest first."""
+    place = facts.get("place") or {}
+    named: Sequence[str | None] = [
+        place.get("name"),
+        place.get("country"),
+        *(area.get("name") for area in facts.get("areas") or ()),
+        *(entry.get("name") for entry in facts.get("objects") or ()),
+        facts.get("sensor"),
+    ]
+    return sorted({_name_words(name) for name in named if name} - {()}, key=lambda words: (-len(words), words))
+
+
+@functools.lru_cache(maxsize=65536)
+def _name_words(name: str) -> tuple[str, ...]:
+    return plain_words(name)
