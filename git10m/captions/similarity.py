@@ -128,6 +128,6 @@ def _check_kind(folder: Path, kind: str) -> None:
     if found != kind:
         reads = "" if found in SCORERS else ", which reads no texts"
         raise RecipeError(
-            f"captions.similarity.{kind}: {folder.name} is a model of kind {found!r}{reads}; a {kind} model with both of "
-            "its towers is needed"
+            f"captions.similarity.{kind}: {folder.name} is a model of kind {found!r}{reads}; a {kind} model with both "
+            "of its towers is needed"
         )

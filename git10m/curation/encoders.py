@@ -2,8 +2,8 @@
 
 A model is a folder in the layout of transformers: ``config.json``, weights (safetensors, or a file of torch that holds
 nothing but weights), ``preprocessor_config.json``, and a tokenizer where it reads texts. Nothing is fetched, and no
-code of the folder is run. Known are the classes of CLIP (also RemoteCLIP and clip-rsicd, converted), SigLIP and SigLIP 2 of
-fixed size (Git-RSCLIP), DINOv2, DINOv3, ViT, and convolutional networks of transformers with a pooled output.
+code of the folder is run. Known are the classes of CLIP (also RemoteCLIP and clip-rsicd, converted), SigLIP and SigLIP
+2 of fixed size (Git-RSCLIP), DINOv2, DINOv3, ViT, and convolutional networks of transformers with a pooled output.
 """
 
 from __future__ import annotations
