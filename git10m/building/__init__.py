@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from git10m.building.barrier import DROP_REASONS, Decisions, decide
 from git10m.building.captioning import CaptionPass, plan_captions, plan_rows
+from git10m.building.encoding import said_without_vector
 from git10m.building.finish import finish
 from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, gather
@@ -58,6 +59,17 @@ class BuildResult:
     manifest: Mapping[str, Any] | None
     skipped: tuple[str, ...]
     fresh: bool
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know of a finished build beside its counts, in sentences."""
+        manifest = self.manifest or {}
+        found, lacking = [], manifest.get("embedding") or {}
+        if lacking.get("without"):
+            found.append(said_without_vector(lacking) + "; they are compared by their pixels alone")
+        for kind, count in (manifest.get("captions_cut") or {}).items():
+            found.append(f"{count} captions are longer than the {kind} model reads; their beginnings were scored")
+        return tuple(found)
 
 
 def prepare(recipe: Recipe, *, root: Path, folder: Path, limit: int | None = None) -> tuple[Inputs, Plan]:

@@ -30,7 +30,7 @@ from git10m.recipe import Curation, Recipe
 from git10m.records import Row
 from git10m.shards import atomic_file, file_sha256
 
-__all__ = ["Encoding", "UnitVectors", "open_encoding", "without_vector"]
+__all__ = ["Encoding", "UnitVectors", "open_encoding", "said_without_vector", "without_vector"]
 
 _DIGEST_BYTES = 16
 _NAMED = 3
@@ -228,12 +228,18 @@ def without_vector(
     for row in lacking[:_NAMED].tolist():
         file = workspace.unit(int(columns["unit"][row]), "rows.parquet")
         names.append(pq.read_table(file, columns=["img_name"])["img_name"][int(columns["position"][row])].as_py())
-    said = f"{len(lacking)} of {len(embedded)} images have no embedding, e.g. {', '.join(names)}"
+    note = {"images": len(embedded), "without": len(lacking), "named": names}
+    said = said_without_vector(note)
     if len(lacking) == len(embedded) and len(lacking):
         raise BuildError(f"{said}; nothing in curation.embedding's file is of these images: check its key")
     if len(lacking) and recipe.on_error == "stop":
         raise BuildError(f"{said} (the recipe says on_error = 'stop')")
-    return {"images": len(embedded), "without": len(lacking), "named": names}
+    return note
+
+
+def said_without_vector(note: Mapping[str, Any]) -> str:
+    """Put what `without_vector` returns in words."""
+    return f"{note['without']} of {note['images']} images have no embedding, e.g. {', '.join(note['named'])}"
 
 
 def _seen(encoder: Encoder, rows: Sequence[Row]) -> npt.NDArray[np.float32]:

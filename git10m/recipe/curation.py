@@ -183,6 +183,8 @@ class Quota(Table):
     @property
     def kind(self) -> str:
         """The kind in words, e.g. ``"water ≥ 0.9"``."""
+        if self.clusters is not None:
+            return f"each of {self.clusters} clusters of embeddings"
         sign, bound = ("≥", self.above) if self.above is not None else ("≤", self.below)
         return f"{self.cover or self.measure} {sign} {bound:g}"
 

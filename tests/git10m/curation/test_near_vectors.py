@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,65 +101,48 @@ def test_planted_clusters_are_found_and_the_largest_comes_first():
 
 
 MEASURE = """
-import json, resource, sys
+import json, sys
 import numpy as np
-from git10m.curation import near_vectors
 from git10m.curation.near_vectors import vector_copies
 
-def peak():
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+def anonymous():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
 
-path, count = sys.argv[1], int(sys.argv[2])
-held = np.load(path, mmap_mode="r")
-
+held = np.load(sys.argv[1], mmap_mode="r")
 def take(rows):
     found = held[rows].astype(np.float32)
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
-rows = np.random.default_rng(1).permutation(count)
-found = vector_copies(take, rows, least=0.96)
-anonymous = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
-print(json.dumps({"gone": sorted(found), "anonymous_kib": anonymous}))
+found = vector_copies(take, np.arange(int(sys.argv[2])), least=0.96)
+print(json.dumps({"gone": sorted(found), "kib": anonymous()}))
 """
 
 
 @pytest.mark.slow
-def test_recall_and_memory_at_two_hundred_thousand(tmp_path: Any):
-    """Recall at least 0.99 of what an exact search finds, at 64 bytes an image."""
-    count, width = 200_000, 256
-    draws = np.random.default_rng(0)
-    centres = draws.normal(size=(2000, width)) / np.arange(1, width + 1) ** 0.5
-    vectors = (
-        centres[draws.integers(0, 2000, count)]
-        + 0.45 * draws.normal(size=(count, width)) / np.arange(1, width + 1) ** 0.5
-    )
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors[count // 2 : count // 2 + 10_000] = vectors[:10_000] + 0.012 * draws.normal(size=(10_000, width))
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
-    np.save(tmp_path / "vectors.npy", vectors)
-    command = [sys.executable, "-c", MEASURE, str(tmp_path / "vectors.npy")]
+def test_recall_and_memory_of_eighty_thousand(tmp_path: Path):
+    """Recall is at least 0.99, and no more than 64 bytes an image stay in memory (a million: tests/benchmarks)."""
+    vectors = clustered(80_000, 96, groups=8000, seed=7)
+    np.save(tmp_path / "vectors.npy", vectors.astype(np.float16))
     said = {}
-    for rows in (50_000, count):
-        done = subprocess.run([*command, str(rows)], capture_output=True, text=True, check=True)
-        said[rows] = json.loads(done.stdout.splitlines()[-1])
-    wide = vectors.astype(np.float32)
-    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    order = np.random.default_rng(1).permutation(count)
-    place = np.empty(count, dtype=np.int64)
-    place[order] = np.arange(count)
-    index = faiss.IndexFlatIP(width)
-    index.add(wide)
-    queries = np.arange(count // 2, count // 2 + 2000)  # of the planted ones
-    limits, _, near = index.range_search(wide[queries], 0.96)
-    gone = set(said[count]["gone"])
-    missed = wanted = 0
-    for i, row in enumerate(queries.tolist()):
-        better = [other for other in near[limits[i] : limits[i + 1]].tolist() if place[other] < place[row]]
-        if any(other not in gone for other in better):
-            wanted += 1
-            missed += row not in gone
-    assert wanted > 500
-    assert missed <= 0.01 * wanted
-    grown = (said[count]["anonymous_kib"] - said[50_000]["anonymous_kib"]) * 1024 / (count - 50_000)
-    print(f"recall {1 - missed / wanted:.4f} of {wanted}, {grown:.0f} bytes an image")
-    assert grown <= 64 + 8  # the permutation of rows is the caller's
+    for count in (30_000, 80_000):
+        command = [sys.executable, "-c", MEASURE, str(tmp_path / "vectors.npy"), str(count)]
+        said[count] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    gone = np.zeros(len(vectors), dtype=bool)
+    gone[said[80_000]["gone"]] = True
+    index = faiss.IndexFlatIP(96)
+    index.add(vectors)
+    asked = np.random.default_rng(0).choice(80_000, 3000, replace=False)
+    limits, _, near = index.range_search(vectors[asked], LEAST)
+    wanted = np.array(
+        [
+            bool((~gone[others] & (others < row)).any())  # a better one that stays is as near as that
+            for row, others in zip(asked, np.split(near, limits[1:-1].astype(int)), strict=True)
+        ]
+    )
+    found = gone[asked]
+    grown = (said[80_000]["kib"] - said[30_000]["kib"]) * 1024 / 50_000
+    print(f"recall {(found & wanted).sum() / wanted.sum():.4f} of {wanted.sum()}; {grown:.0f} bytes an image")
+    assert wanted.sum() > 300
+    assert (found & wanted).sum() >= 0.99 * wanted.sum()
+    assert not (found & ~wanted).any()
+    assert grown <= 64
