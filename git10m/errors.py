@@ -13,6 +13,7 @@ codes of the command:
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── SourceError           imagery or a layer that cannot be read
         │   └── BandsUnknownError     a raster whose red, green and blue cannot be told
+        ├── CaptionError          captions that cannot be written: a server, a key, a model, a budget
         ├── VerificationError     a dataset that breaks a promise
         ├── PublishError          a publication that does not arrive (network, rights, disk full)
         └── BuildError            a build that cannot go on (disk full, a worker killed)
@@ -21,6 +22,7 @@ codes of the command:
 __all__ = [
     "BandsUnknownError",
     "BuildError",
+    "CaptionError",
     "DatasetError",
     "Git10mError",
     "LicenceError",
@@ -77,6 +79,10 @@ class SourceError(WorkError):
 
 class BandsUnknownError(SourceError):
     """The red, green and blue bands of a raster cannot be told from the file alone."""
+
+
+class CaptionError(WorkError):
+    """Captions cannot be written: a server does not answer, a key is refused, a budget is spent."""
 
 
 class VerificationError(WorkError):

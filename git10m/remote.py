@@ -31,6 +31,7 @@ __all__ = [
     "read_bytes",
     "refusal",
     "s3_file",
+    "s3_server",
     "user_agent",
 ]
 
@@ -181,7 +182,10 @@ def refusal(address: str) -> str | None:
     return None
 
 
-_S3_HINT = "check the bucket's name, AWS_REGION and the credentials (AWS_ACCESS_KEY_ID …, or AWS_NO_SIGN_REQUEST=YES)"
+_S3_HINT = (
+    "check the bucket's name, AWS_REGION and the credentials (AWS_ACCESS_KEY_ID …, or AWS_NO_SIGN_REQUEST=YES; "
+    "AWS_REQUEST_PAYER=requester where the reader pays)"
+)
 
 
 def _local_content(path: Path) -> bytes:
@@ -230,14 +234,14 @@ def _s3() -> Any:
     said: dict[str, Any] = {"anonymous": _yes("AWS_NO_SIGN_REQUEST")}
     if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
         said["region"] = region
-    if server := _s3_server():
+    if server := s3_server():
         said |= {"endpoint_override": server[0], "scheme": server[1]}
     return fs.S3FileSystem(**said)
 
 
 def _s3_options() -> dict[str, str]:
     """Tell GDAL of a server that only ``AWS_ENDPOINT_URL`` names."""
-    server = _s3_server()
+    server = s3_server()
     if server is None or "AWS_S3_ENDPOINT" in os.environ:
         return {}
     return {
@@ -247,8 +251,8 @@ def _s3_options() -> dict[str, str]:
     }
 
 
-def _s3_server() -> tuple[str, str] | None:
-    """Return (host, scheme) of an S3 server other than Amazon's, from the environment."""
+def s3_server() -> tuple[str, str] | None:
+    """Return (host, scheme) of an S3 server other than Amazon's, from the environment; None: Amazon's."""
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if url := os.environ.get(name):
             parts = urlsplit(url)

@@ -47,6 +47,11 @@ class ShardWriter:
         self._writer = _parquet_writer(self._file.__enter__(), self.schema)
         return self
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that were given and wait for their group to be whole."""
+        return self._waiting_rows
+
     def write(self, table: pa.Table) -> None:
         """Append rows; they reach the file group by group."""
         self._waiting.append(table.cast(self.schema) if table.schema != self.schema else table)

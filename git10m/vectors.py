@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,13 +16,13 @@ import shapely
 
 from git10m.errors import RecipeError, SourceError
 from git10m.grid import MAX_LATITUDE
-from git10m.recipe import shown
-from git10m.remote import copy_file
+from git10m.recipe import is_address, shown
+from git10m.remote import content_digest, copy_file
 
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["at_hand", "mercator", "read_vectors"]
+__all__ = ["at_hand", "layer_digest", "mercator", "read_vectors"]
 
 
 def read_vectors(path: str, *, layer: str | None = None, columns: Sequence[str] = ()) -> geopandas.GeoDataFrame:
@@ -89,6 +90,14 @@ def _beyond(geometries: npt.NDArray[Any]) -> bool:
     """Tell whether any geometry in degrees reaches beyond the map."""
     box = shapely.total_bounds(geometries)
     return bool(box[0] < -180.0 or box[1] < -MAX_LATITUDE or box[2] > 180.0 or box[3] > MAX_LATITUDE)
+
+
+def layer_digest(path: str) -> str:
+    """Return a digest of a vector file's content, as `remote.content_digest`; of a shapefile with all its parts."""
+    if path.lower().endswith(".shp") and not is_address(path):
+        parts = sorted(part for part in Path(path).parent.glob(f"{glob.escape(Path(path).stem)}.*") if part.is_file())
+        return "/".join(f"{part.suffix.lower()}={content_digest(str(part))}" for part in parts)
+    return content_digest(path)
 
 
 @contextmanager

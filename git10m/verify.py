@@ -68,20 +68,24 @@ def verify(folder: Path, *, engine: Engine | None = None) -> list[Finding]:
     if not isinstance(manifest.get("files"), dict):
         return [Finding("manifest.json", "lists no files with their hashes; build the dataset again")]
     findings = list(_check_files(folder, manifest))
-    if any("missing" in finding.what for finding in findings):
-        return findings
+    if "unfinished" in manifest:
+        again = f"{manifest['unfinished']} was interrupted and has replaced a part; run it again"
+        findings.insert(0, Finding("manifest.json", f"the dataset is unfinished: {again}"))
+    if any("missing" in finding.what for finding in findings) or _form(manifest) != "hub":
+        return findings  # of an export there is no more to promise than that its files are what was sent
     shards = data_files(folder)
     per_shard = dict(map_shards(_ShardCheck(folder, tuple(shards)), range(len(shards)), engine or Engine()))
     findings += [finding for number in sorted(per_shard) for finding in per_shard[number]]
     findings += _guarded("index.parquet", lambda: _check_index(folder, shards))
     findings += _guarded("index.parquet", lambda: _check_whole(folder, manifest))
     findings += _guarded("index.parquet", lambda: _check_leakage(folder, manifest, shards))
-    findings += _guarded("rejected.parquet", lambda: _check_accounting(folder, manifest))
+    findings += _guarded("manifest.json", lambda: _check_accounting(folder, manifest))
     return findings
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
-    listed: Mapping[str, Any] = manifest["files"]
+    published = manifest.get("published") or {}
+    listed: Mapping[str, Any] = {**manifest["files"], **(published.get("files") or {})}
     for name, note in listed.items():
         path = folder / name
         if not path.is_file():
@@ -90,14 +94,20 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]
             yield Finding(name, f"has {size} bytes, the manifest says {note['bytes']}")
         elif file_sha256(path) != note["sha256"]:
             yield Finding(name, "its SHA-256 differs from the manifest's: it was changed or damaged")
-        else:
+        elif path.suffix == ".parquet":
             yield from _guarded(name, lambda path=path, name=name, note=note: _check_rows(path, name, note["rows"]))
     for path in sorted((folder / "data").glob("*")):
         if f"data/{path.name}" not in listed:
             yield Finding(f"data/{path.name}", "is not in the manifest")
-    for name in ("README.md", "index.parquet", "rejected.parquet"):
+    expected = ["README.md", *(["index.parquet"] if _form(manifest) == "hub" else [])]
+    for name in [*expected, *([] if published else ["rejected.parquet"])]:
         if name not in listed and not (folder / name).is_file():
             yield Finding(name, "is missing")
+
+
+def _form(manifest: Mapping[str, Any]) -> str:
+    """Return in which form a dataset was published; as it was built, it is ready for the hub."""
+    return str((manifest.get("published") or {}).get("form", "hub"))
 
 
 def _check_rows(path: Path, name: str, noted: int) -> Iterator[Finding]:
@@ -324,13 +334,10 @@ def _check_leakage(folder: Path, manifest: Mapping[str, Any], shards: Sequence[P
 
 def _check_accounting(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]:
     counts = manifest["counts"]
-    rejected = pq.read_table(folder / "rejected.parquet", columns=["verdict", "reason"])
-    yield from _check_schema(pq.read_schema(folder / "rejected.parquet"), records.schema(Rejection), "rejected.parquet")
-    found = Counter(zip(rejected["verdict"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
     noted = Counter({("dropped", reason): count for reason, count in counts["dropped"].items()})
     noted.update({("failed", reason): count for reason, count in counts["failed"].items()})
-    if found != noted:
-        yield Finding("rejected.parquet", f"holds {dict(found)}, the manifest counts {dict(noted)}")
+    if "published" not in manifest or (folder / "rejected.parquet").is_file():
+        yield from _guarded("rejected.parquet", lambda: _check_rejected(folder / "rejected.parquet", noted))
     index = pq.read_table(folder / "index.parquet", columns=["split", "level", "source_id"])
     if counts["kept"] != index.num_rows:
         yield Finding("manifest.json", f"counts {counts['kept']} kept rows, the index has {index.num_rows}")
@@ -342,3 +349,11 @@ def _check_accounting(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Fin
         yield Finding(
             "manifest.json", f"planned {counts['planned']} ≠ kept {counts['kept']} + dropped and failed {noted.total()}"
         )
+
+
+def _check_rejected(path: Path, noted: Counter[tuple[str, str]]) -> Iterator[Finding]:
+    rejected = pq.read_table(path, columns=["verdict", "reason"])
+    yield from _check_schema(pq.read_schema(path), records.schema(Rejection), "rejected.parquet")
+    found = Counter(zip(rejected["verdict"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
+    if found != noted:
+        yield Finding("rejected.parquet", f"holds {dict(found)}, the manifest counts {dict(noted)}")

@@ -71,6 +71,7 @@ class Browser:
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._number = 0
+        self._scripted = True
         self._waiting: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.dialogs: list[str] = []
@@ -97,13 +98,12 @@ class Browser:
     def open(self, page: Path, *, width: int = 1280, height: int = 900, fragment: str = "") -> Self:
         """Show a page on a screen of some size and wait until it is loaded."""
         self.screen(width, height)
-        self.ask("Page.navigate", url="about:blank")
-        self._waiting.clear()
+        # A page that differs in its fragment alone would not be loaded again.
+        self._load("about:blank")
         self.faults.clear()
         self.dialogs.clear()
-        self.ask("Page.navigate", url=page.as_uri() + fragment)
-        self._loop.run_until_complete(asyncio.wait_for(self._until("Page.loadEventFired"), 60))
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        self._load(page.as_uri() + fragment)
+        self._settle("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
         return self
 
     def screen(self, width: int, height: int = 900) -> None:
@@ -124,6 +124,7 @@ class Browser:
 
     def scripts(self, *, enabled: bool) -> None:
         """Let the pages that are opened from now on run their scripts, or not."""
+        self._scripted = enabled
         self.ask("Emulation.setScriptExecutionDisabled", value=not enabled)
 
     def click(self, selector: str) -> None:
@@ -155,11 +156,24 @@ class Browser:
         height = min(int(self.run("document.documentElement.scrollHeight")), most)
         self.screen(int(self.run("innerWidth")), height)
         # Pictures that wait until they come into view do so now.
-        self.run(
-            "Promise.all([...document.images].filter(i => i.checkVisibility() && i.getBoundingClientRect().top < innerHeight)"
+        self._settle(
+            "Promise.all([...document.images]"
+            ".filter(i => i.checkVisibility() && i.getBoundingClientRect().top < innerHeight)"
             ".map(i => i.decode().catch(() => 0)))"
         )
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot")["data"]))
+
+    def _load(self, address: str) -> None:
+        self._waiting.clear()
+        self.ask("Page.navigate", url=address)
+        self._loop.run_until_complete(asyncio.wait_for(self._until("Page.loadEventFired"), 60))
+
+    def _settle(self, promise: str) -> None:
+        """Wait for a promise; a page without scripts keeps none, and gets a moment."""
+        if self._scripted:
+            self.run(promise)
+        else:
+            time.sleep(0.5)
 
     async def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         assert self._socket is not None

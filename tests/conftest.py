@@ -4,12 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
+from rich_dataset import rich_dataset
+from mixed_dataset import mixed_dataset
 from servers import range_server, s3_process, s3_server, stac_api, stac_catalog, titiler
 from small_dataset import small_dataset, synthetic_dataset
 
 __all__ = [
     "imagery",
+    "mixed_dataset",
     "range_server",
+    "rich_dataset",
     "s3_process",
     "s3_server",
     "small_dataset",

@@ -51,6 +51,13 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
+TITILER = """
+import sys
+import uvicorn
+from rio_tiler.profiles import img_profiles
+img_profiles.data["webp"]["quality"] = 90  # of 75 as it comes, by which real imagery loses more than it should here
+uvicorn.run("titiler.application.main:app", host="127.0.0.1", port=int(sys.argv[1]))
+"""
 PATIENCE_S = 60.0
 """A server that is not up after this is an error; one that shares two cores with everything else needs some."""
 
@@ -197,7 +204,7 @@ def range_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 def titiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Titiler]:
     """A running TiTiler."""
     installed("titiler.application", "uvicorn")
-    command = [sys.executable, "-m", "uvicorn", "titiler.application.main:app", "--host=127.0.0.1", "--port={port}"]
+    command = [sys.executable, "-c", TITILER, "{port}"]
     with server(command, log=tmp_path_factory.mktemp("titiler") / "log", path="/healthz") as url:
         yield Titiler(url)
 

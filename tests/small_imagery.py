@@ -131,7 +131,7 @@ def command(capfd: pytest.CaptureFixture[str], *arguments: object) -> Said:
     with patch.object(sys, "argv", ["git10m", *map(str, arguments)]), pytest.raises(SystemExit) as ended:
         main()
     captured = capfd.readouterr()
-    assert "Traceback" not in captured.err
+    assert "Traceback" not in captured.err, captured.err
     return Said(int(ended.value.code or 0), captured.out, captured.err)
 
 

@@ -179,7 +179,7 @@ def build_status(folder: Path) -> dict[str, Any]:
     captions_done = len(list((workspace.work / "captions").glob("*.done.json")))
     rows_done = len(list((workspace.work / "rows").glob("*.done.json")))
     return {
-        "finished": manifest is not None,
+        "finished": manifest is not None and "unfinished" not in manifest,
         "counts": manifest["counts"] if manifest is not None else None,
         "units": {"done": tiles_done, "planned": note.get("units")},
         "captions": {"done": captions_done, "planned": note.get("captions")},
@@ -330,7 +330,7 @@ def _detail_of(workspace: Workspace, reason: str, counts: Sequence[Mapping[str, 
 def _finished(workspace: Workspace, inputs: Inputs) -> dict[str, Any] | None:
     """Return the manifest if the folder holds this very build, whole."""
     manifest = read_json(workspace.manifest)
-    if manifest is None or manifest["fingerprint"] != inputs.fingerprint:
+    if manifest is None or manifest["fingerprint"] != inputs.fingerprint or "unfinished" in manifest:
         return None
     for name, note in manifest["files"].items():
         path = workspace.folder / name

@@ -52,7 +52,7 @@ class CaptionPass:
         shard = self.shards[number]
         path = self.workspace.captions(shard.name, "parquet")
         where = np.load(self.workspace.captions(shard.name, "rows.npy"))
-        columns = [*INPUT_COLUMNS, *(["image"] if self._captioner.needs_images else [])]
+        columns = [*INPUT_COLUMNS, "valid_cells", *(["image"] if self._captioner.needs_images else [])]
         before = self._captioner.cut
         with ShardWriter(path, schema=caption_schema()) as writer:
             for table in first_pass_rows(self.workspace, where, columns=columns):
@@ -72,7 +72,7 @@ class CaptionPass:
 
     @cached_property
     def _captioner(self) -> Captioner:
-        return Captioner(self.recipe.captions)
+        return Captioner(self.recipe.captions, work=self.workspace.work)
 
 
 def caption_schema() -> pa.Schema:

@@ -19,6 +19,8 @@ from git10m.building.barrier import DROP_REASONS, Decisions
 from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, versions
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.captions.credits import credited, fact_sources
+from git10m.captions.vlm.ledger import summed
 from git10m.curation.pictures import decoded
 from git10m.errors import BuildError
 from git10m.grid import Tile
@@ -29,7 +31,7 @@ from git10m.report import write_report
 from git10m.shards import ShardWriter, data_files, file_sha256
 from git10m.sources import Request, credit
 
-__all__ = ["finish", "write_rejected"]
+__all__ = ["caption_counts", "finish", "mentioned", "write_rejected"]
 
 
 def finish(
@@ -182,6 +184,7 @@ def _manifest(
         workspace.folder / "index.parquet",
         columns=["level", "source_id", "split", "licence", "attribution", "synthetic", "sources"],
     )
+    facts = fact_sources(recipe.captions, placed=bool(pc.any(pc.greater(index["level"], 0)).as_py()))
     files = {f"data/{shard.name}.parquet": _file_note(workspace, shard) for shard in shards}
     for name in ("index.parquet", "rejected.parquet"):
         path = workspace.folder / name
@@ -197,14 +200,42 @@ def _manifest(
         "recipe": said,
         "synthetic": bool(pc.any(index["synthetic"]).as_py()),
         "counts": _counts(index, decisions, units),
+        "captions": caption_counts(workspace.folder / "index.parquet", workspace.answers),
         "files": files,
         "items": [_item_note(item) for item in inputs.items],
         "modalities": inputs.modality_notes,
         "embedding": decisions.without_vector,
         "captions_cut": _captions_cut(workspace, shards),
-        "licences": _mentioned(index, "licence"),
-        "attributions": _mentioned(index, "attribution"),
+        "licences": mentioned(index, "licence"),
+        "attributions": sorted({*mentioned(index, "attribution"), *credited(facts)}),
+        "fact_sources": facts,
         "versions": versions(),
+    }
+
+
+def caption_counts(index: Path, answers: Path, *, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return who wrote the captions of a dataset, and what was asked of servers for that.
+
+    Args:
+        index: ``index.parquet``.
+        answers: Folder of the ledger.
+        before: Manifest of before; what it says of servers stays where the ledger was deleted.
+    """
+    columns = pq.read_table(index, columns=["caption", "caption_source", "caption_version", "captions"])
+    told = columns.filter(pc.is_valid(columns["caption"]))
+    pairs = Counter(zip(told["caption_source"].to_pylist(), told["caption_version"].to_pylist(), strict=True))
+    several = pc.sum(pc.list_value_length(columns["captions"])).as_py()
+    writers = [
+        {"source": source, "version": version, "rows": rows}
+        for (source, version), rows in sorted(pairs.items(), key=lambda entry: tuple(str(part) for part in entry[0]))
+    ]
+    noted = ((before or {}).get("captions") or {}).get("requests")
+    return {
+        "rows": told.num_rows,
+        "without": columns.num_rows - told.num_rows,
+        "several": int(several or 0),
+        "writers": writers,
+        "requests": summed(answers) or noted,
     }
 
 
@@ -273,7 +304,7 @@ def _item_note(item: Item) -> dict[str, Any]:
     return note
 
 
-def _mentioned(index: pa.Table, column: str) -> list[str]:
+def mentioned(index: pa.Table, column: str) -> list[str]:
     """List the licences or attributions of every contribution to any row."""
     parts = pc.list_flatten(index["sources"])
     return sorted({value for value in pc.unique(pc.struct_field(parts, column)).to_pylist() if value})

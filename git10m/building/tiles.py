@@ -17,6 +17,7 @@ import rasterio
 from git10m import records
 from git10m.building.encoding import Encoding, UnitVectors
 from git10m.building.workspace import Workspace, write_json
+from git10m.captions.facts import VALID_CELLS
 from git10m.curation.quality import measure
 from git10m.curation.verdicts import aesthetic_limit, judge, verdict_of
 from git10m.errors import BuildError
@@ -193,7 +194,7 @@ class TilePass:
         otherwise = None
         if self.recipe.curation.verdicts.min_aesthetic is not None:
             otherwise = self._rejection(result, "dropped", "aesthetic", "", valid_fraction=measures.valid_fraction)
-        return _Kept(row, result.request.group, more, otherwise)
+        return _Kept(row, result.request.group, more, _valid_cells(result), otherwise)
 
     def _cell(self, request: Request) -> str | None:
         """Return the cell of the Major TOM grid that holds a tile's centre, where tiles are sampled on it."""
@@ -239,11 +240,12 @@ class FetchPass:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A row, its group, its further images, and what becomes of it if a learned score is too low."""
+    """A row, its group, its further images, where it has pixels, and what becomes of it if a score is too low."""
 
     row: Row
     group: int
     images: Mapping[str, Any]
+    valid: bytes | None
     otherwise: Rejection | None = None
 
 
@@ -274,8 +276,12 @@ def _unit_digest(imagery: Collection, plan: Plan, unit: slice, further: str) -> 
 
 
 def unit_schema(modalities: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of a unit's rows: a row's own, further images, and the group that the barrier needs."""
-    return records.schema(modalities=dict.fromkeys(modalities)).append(pa.field("group", pa.int32()))
+    """Return the schema of a unit's rows: a row's own, further images, and what only the build needs.
+
+    That is the group, for the barrier, and where a tile has pixels, for its facts: 16×16 bits; null where it is whole.
+    """
+    row = records.schema(modalities=dict.fromkeys(modalities))
+    return row.append(pa.field("valid_cells", pa.binary())).append(pa.field("group", pa.int32()))
 
 
 def _block_of(request: Request) -> tuple[int, int, int, int, int]:
@@ -286,10 +292,22 @@ def _block_of(request: Request) -> tuple[int, int, int, int, int]:
     return tile.level, tile.x // BLOCK_TILES, tile.y // BLOCK_TILES, request.group, -1
 
 
+def _valid_cells(sample: Sample) -> bytes | None:
+    """Return which cells of 16×16 have pixels in most of them, a bit each; None where all of a tile has."""
+    height, width = sample.valid.shape
+    if sample.request.tile is None or height != width or height % VALID_CELLS or sample.valid.all():
+        return None
+    side = height // VALID_CELLS
+    share = sample.valid.reshape(VALID_CELLS, side, VALID_CELLS, side).mean(axis=(1, 3))
+    return np.packbits(share >= 0.5).tobytes()
+
+
 def _table(waiting: Sequence[_Kept], schema: pa.Schema) -> pa.Table:
     table = records.table(kept.row for kept in waiting)
-    for field in list(schema)[len(table.schema) : -1]:
+    for field in list(schema)[len(table.schema) : -2]:
         name = field.name.removeprefix(records.modality_column(""))
         table = table.append_column(field, pa.array([kept.images.get(name) for kept in waiting], type=field.type))
+    valid = pa.array([kept.valid for kept in waiting], type=pa.binary())
+    table = table.append_column(pa.field("valid_cells", pa.binary()), valid)
     groups = pa.array([kept.group for kept in waiting], type=pa.int32())
     return table.append_column(pa.field("group", pa.int32()), groups).cast(schema)

@@ -57,6 +57,21 @@ class Workspace:
         return self.work / "vectors"
 
     @property
+    def answers(self) -> Path:
+        """Answers of models that write captions, and the ledger of what was asked."""
+        return self.work / "answers"
+
+    @property
+    def recaption(self) -> Path:
+        """Captions that are written anew, beside the shards that they are for."""
+        return self.work / "recaption"
+
+    @property
+    def facts(self) -> Path:
+        """Objects of vector layers, kept so that a tile's are found at once."""
+        return self.work / "facts"
+
+    @property
     def manifest(self) -> Path:
         """The note that the build is done."""
         return self.folder / "manifest.json"

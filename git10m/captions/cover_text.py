@@ -132,9 +132,11 @@ def _is_largest(first: _Class, rest: Sequence[_Class]) -> bool:
 def _top_class(top: _Class, ground: str, *, more_than_others: bool) -> list[str]:
     """Return wordings for the most widespread class, without the full stop."""
     name, where = top.name, f", {top.where}" if top.part else ""
-    covers = top.verb("covers", "cover")
+    covers, covered_by = top.verb("covers", "cover"), "covered by"
+    if name.endswith("cover"):
+        covers, covered_by = top.verb("takes up", "take up"), "under"
     if top.percent >= 100:
-        return [f"{name} {covers} {ground} almost entirely", f"{ground} is almost entirely covered by {name}"]
+        return [f"{name} {covers} {ground} almost entirely", f"{ground} is almost entirely {covered_by} {name}"]
     if top.percent >= 80:
         dominates = top.verb("dominates", "dominate")
         return [
@@ -147,12 +149,12 @@ def _top_class(top: _Class, ground: str, *, more_than_others: bool) -> list[str]
     if top.percent >= 50:
         return [
             f"{name} {covers} a large part of {ground}, {top.about}{where}",
-            f"a large part of {ground}, {top.about}, is covered by {name}",
+            f"a large part of {ground}, {top.about}, is {covered_by} {name}",
             f"{name} {covers} {top.about} of {ground}{where}",
         ]
     wordings = [
         f"{name} {covers} {top.about} of {ground}{where}",
-        f"{top.about} of {ground} is covered by {name}{where}",
+        f"{top.about} of {ground} is {covered_by} {name}{where}",
     ]
     if more_than_others:
         wordings.append(f"{name} {top.verb('is', 'are')} the most widespread class, at {top.about} of {ground}{where}")

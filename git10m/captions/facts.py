@@ -27,10 +27,13 @@ from git10m.captions.wording import tidy
 from git10m.grid import Tile
 from git10m.vectors import read_vectors
 
-__all__ = ["TROPIC_DEGREES", "FactFinder", "Subject", "season"]
+__all__ = ["TROPIC_DEGREES", "VALID_CELLS", "FactFinder", "Subject", "season", "valid_mask"]
 
 TROPIC_DEGREES = 23.44
 """Latitude of the tropics; between them the year has no four seasons."""
+
+VALID_CELLS = 16
+"""Cells a side of the grid that tells where a tile has pixels."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -168,6 +171,14 @@ def season(moment: datetime, *, lat: float) -> str | None:
         return None
     northern = moment.month % 12 // 3
     return _SEASONS[northern if lat > 0 else (northern + 2) % 4]
+
+
+def valid_mask(cells: bytes | None) -> npt.NDArray[np.bool_] | None:
+    """Return the grid that a tile's bits stand for, (16, 16); None where all of it has pixels."""
+    if cells is None:
+        return None
+    bits = np.unpackbits(np.frombuffer(cells, dtype=np.uint8))
+    return bits.reshape(VALID_CELLS, VALID_CELLS).astype(bool)
 
 
 class _AreaLayer:

@@ -295,6 +295,8 @@ class _Spill:
             return
         rows = pa.concat_tables(self._waiting)
         self._waiting = []
+        if not rows.num_rows:
+            return
         cell = rows["order"].to_numpy() >> (2 * (_ORDER_LEVEL - _CELL_LEVEL))
         order = np.argsort(cell, kind="stable")
         rows, cell = rows.take(pa.array(order)).combine_chunks(), cell[order]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
+import weakref
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -25,8 +27,7 @@ from git10m.captions.object_store import MIN_AREA_PX, Found, ObjectStore, write_
 from git10m.captions.osm_extract import Bounds, is_osm_file, stated_box
 from git10m.captions.vocabulary import KINDS, TABLE_VERSION
 from git10m.grid import FloatArray, Tile, pixel_size_m
-from git10m.remote import content_digest
-from git10m.vectors import at_hand
+from git10m.vectors import at_hand, layer_digest
 
 __all__ = ["MAX_KINDS", "MIN_GROUND_SHARE", "MIN_LINE_SHARE", "MIN_PART_SHARE", "Objects", "View", "prepare_objects"]
 
@@ -94,7 +95,7 @@ def prepare_objects(
     for layer in layers:
         for path in object_files(layer):
             check_layer(layer, path)
-            digest = content_digest(path)
+            digest = layer_digest(path)
             digests.append(digest)
             if not looking:
                 _write(layer, path, store, digest=digest, bounds=bounds)
@@ -115,12 +116,12 @@ class Objects:
 
     def __init__(self, layers: Sequence[recipe.Objects], *, store: Path | None = None) -> None:
         if store is None:
-            self._own = tempfile.TemporaryDirectory(prefix="git10m-objects-")
-            store = Path(self._own.name)
+            store = Path(tempfile.mkdtemp(prefix="git10m-objects-"))
+            weakref.finalize(self, shutil.rmtree, store, ignore_errors=True)
         self._stores = []
         for layer in layers:
             for path in object_files(layer):
-                digest = content_digest(path)
+                digest = layer_digest(path)
                 folder = _folder(layer, store, digest=digest)
                 if not folder.exists():
                     _write(layer, path, store, digest=digest, bounds=None)
@@ -237,7 +238,11 @@ def _measured(geometry: npt.NDArray[Any], boxes: FloatArray, side: float) -> tup
     middle = shapely.get_coordinates(shapely.centroid(clipped[small]))
     u, v = ((middle[:, 0] - boxes[small, 0]) / side, (boxes[small, 3] - middle[:, 1]) / side)
     parts[small] = np.column_stack(
-        [(u < 0.5) & (v < 0.5), (u >= 0.5) & (v < 0.5), (u < 0.5) & (v >= 0.5), (u >= 0.5) & (v >= 0.5), _inner(u, v)]
+        [
+            *((u < 0.5) & (v < 0.5), (u >= 0.5) & (v < 0.5), (u < 0.5) & (v >= 0.5), (u >= 0.5) & (v >= 0.5)),
+            # What lies in the middle is in a quarter, too; the centre is said of it first.
+            _inner(u, v, 0.25) + 0.001 * _inner(u, v, 0.15),
+        ]
     )
     large = np.flatnonzero(~small)
     for i, (left, top, right, bottom) in enumerate(_PART_BOXES):
@@ -252,8 +257,8 @@ _PART_BOXES = ((0, 0, 0.5, 0.5), (0.5, 0, 1, 0.5), (0, 0.5, 0.5, 1), (0.5, 0.5, 
 """Left, top, right and bottom of each part, in sides of the tile."""
 
 
-def _inner(u: FloatArray, v: FloatArray) -> Mask:
-    return (np.abs(u - 0.5) < 0.25) & (np.abs(v - 0.5) < 0.25)
+def _inner(u: FloatArray, v: FloatArray, reach: float) -> FloatArray:
+    return ((np.abs(u - 0.5) < reach) & (np.abs(v - 0.5) < reach)).astype(np.float64)
 
 
 def _size(geometry: npt.NDArray[Any], dimension: npt.NDArray[Any], side: float) -> FloatArray:

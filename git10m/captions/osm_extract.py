@@ -60,6 +60,8 @@ _NAMES = frozenset({"name", "name:en", "int_name", "ref"})
 TAGS = (*OSM_KEYS, *_ASIDE, *sorted(_NAMES))
 """Tags that decide what a thing is, whether it can be seen, how wide it is, and its name."""
 
+_LONGEST_NAME = 100
+"""Characters; what is longer is no name."""
 _KNOWN_TAGS = frozenset(TAGS)
 _LINE_KEYS = ("highway", "railway", "waterway", "natural", "aeroway", "man_made")
 
@@ -173,7 +175,8 @@ def osm_name(tags: Mapping[str, str], kind: str) -> str | None:
     name = tags.get("name:en") or tags.get("name") or tags.get("int_name")
     if name is None and kind in {"motorway", "trunk road", "primary road"}:
         name = tags.get("ref", "").split(";")[0] or None
-    return tidy(name)
+    said = tidy(name)
+    return None if said is None or len(said) > _LONGEST_NAME else said
 
 
 def need_osmium() -> Any:

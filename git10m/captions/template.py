@@ -1,8 +1,10 @@
 """Captions written from facts by rule: varied, grammatical, and nothing in them that the facts do not hold.
 
-A caption is a few sentences. The first introduces the image and carries some of its facts; each remaining kind of
-fact gets a sentence of its own. Order and wording are drawn from a hash of the recipe's seed and the tile's key: the
-same tile always reads the same, its neighbour reads otherwise. How land cover is told stands in ``cover_text``.
+A caption is a few sentences. The first introduces the image and carries some of its facts; further kinds of fact get a
+sentence each, what is on the ground first, until the caption is about as long as those of Git-10M. Wording is drawn
+from a hash of the recipe's seed and the image's name: the same image always reads the same. What the image is called,
+and how its caption begins, follow from the tile's column and row: of tiles that touch, no two read alike, whatever
+their facts. Land cover, objects and relief are told by ``cover_text``, ``object_text`` and ``relief_text``.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from typing import Any, Literal
 
 from git10m import recipe
 from git10m.captions.cover_text import cover_sentences
-from git10m.captions.wording import Draw, article, distance, joined, sentence
+from git10m.captions.object_text import object_sentence
+from git10m.captions.relief_text import relief_sentence
+from git10m.captions.wording import Draw, article, distance, joined, sentence, speakable
 from git10m.captions.wording import length as metres
 from git10m.grid import Tile
 
 __all__ = ["MAX_SHORT_WORDS", "MAX_WORDS", "MIN_WORDS", "VERSION", "caption"]
 
-VERSION = "1"
+VERSION = "2"
 """Changes when the same facts would be told in other words."""
 MIN_WORDS = 12
 """Fewest words of a caption, as in Git-10M."""
@@ -30,8 +34,13 @@ MAX_WORDS = 105
 MAX_SHORT_WORDS = 30
 """Most words of a short caption."""
 
+_BUDGETS = (44, 48, 52, 56, 60, 66)
+"""Words that a caption stays within where its facts allow; a caption falls short of them by some, and Git-10M's mean
+is 52."""
 _MAX_AREAS = 3
 _MAX_CLASSES = 3
+_MAX_KINDS = (2, 3, 3, 4, 5)
+_GROUNDS = ("the scene", "the image", "the tile")
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -53,6 +62,10 @@ class _Told:
         level: "zoom level 16".
         cover: Entries of ``land_cover``.
         classes: Most of them to speak of; 0 for none.
+        objects: Entries of ``objects``.
+        kinds: Most of them to speak of; 0 for none.
+        relief: ``relief``.
+        listing: Whether the caption begins with what the image is ("An aerial image …"), or with what is true of it.
     """
 
     noun: str
@@ -65,6 +78,10 @@ class _Told:
     level: str
     cover: Sequence[Mapping[str, Any]]
     classes: int
+    objects: Sequence[Mapping[str, Any]]
+    kinds: int
+    relief: Mapping[str, float] | None
+    listing: bool
 
     @property
     def placed(self) -> str:
@@ -88,7 +105,7 @@ class _Told:
 
 @dataclass(frozen=True)
 class _Opening:
-    """A first sentence, and the kinds of fact that it has told: gsd, extent, place, date, cover."""
+    """A first sentence, and the kinds of fact that it has told: gsd, extent, place, date, cover, objects."""
 
     sentences: tuple[str, ...]
     told: frozenset[str]
@@ -119,8 +136,10 @@ def caption(
     known = {kind: facts[kind] if kind in _mentioned(captions.mention) else None for kind in facts}
     resolution = "resolution" in captions.mention
     gsd_m = tile.gsd_m(tile_size)
+    # Four ways of beginning, in a pattern in which no tile touches one of its own.
+    thing = "image" if tile.x % 2 == 0 else draw.pick("thing", ("picture", "view"))
     told = _Told(
-        noun=_noun(known, synthetic=synthetic),
+        noun=_noun(known, thing, synthetic=synthetic),
         synthetic=synthetic,
         place=_place(known),
         date=None if known["date"] is None else _date(known["date"]),
@@ -130,41 +149,12 @@ def caption(
         level=f"zoom level {tile.level}",
         cover=known["land_cover"] or (),
         classes=draw.pick("classes", (_MAX_CLASSES - 1, _MAX_CLASSES)) if known["land_cover"] else 0,
+        objects=known.get("objects") or (),
+        kinds=draw.pick("kinds", _MAX_KINDS) if known.get("objects") else 0,
+        relief=known.get("relief"),
+        listing=tile.y % 2 == 0,
     )
-    return _short(told, draw) if length == "short" else _fitted(_sentences(told, draw), told, draw)
-
-
-def _short(told: _Told, draw: Draw) -> str:
-    """Tell as many kinds of fact as 30 words hold, the class that covers most before others."""
-    known = {"cover": told.classes, "place": told.place, "date": told.date, "gsd": told.gsd}
-    others = draw.shuffled("short", [kind for kind, value in known.items() if value and kind != "cover"])
-    kinds = [*(["cover"] if told.classes else []), *others[:2]]
-    while True:
-        sentences = _short_sentences(told, draw, kinds)
-        if _words(sentences) <= MAX_SHORT_WORDS or not kinds:
-            return " ".join(" ".join(sentences).split()[:MAX_SHORT_WORDS])
-        kinds.pop()
-
-
-def _short_sentences(told: _Told, draw: Draw, kinds: Sequence[str]) -> list[str]:
-    start = text = f"{article(told.noun)} {told.noun}"
-    if "gsd" in kinds:
-        text += f" at about {told.gsd} per pixel"
-    listed = [f"{told.taken} {told.when(draw)}"] if "date" in kinds else []
-    listed += [told.placed] if "place" in kinds else []
-    text += f", {', and '.join(listed)}" if listed else ""
-    sentences = [sentence(f"this is {text}" if text == start else text)]
-    if "cover" in kinds:
-        ground = draw.pick("ground", ("the scene", "the image", "the tile"))
-        sentences = (
-            cover_sentences(told.cover, draw, ground=f"this {told.noun}", most=1)
-            if text == start
-            else [*sentences, *cover_sentences(told.cover, draw, ground=ground, most=1)]
-        )
-    if _words(sentences) < MIN_WORDS:
-        ending = "computed as if seen from above" if told.synthetic else "seen from above"
-        sentences.append(f"It shows one square tile of the map, {ending}.")
-    return sentences
+    return _short(told, draw) if length == "short" else _fitted(told, draw)
 
 
 def _mentioned(mention: Sequence[str]) -> set[str]:
@@ -174,14 +164,21 @@ def _mentioned(mention: Sequence[str]) -> set[str]:
         "place": {"place", "areas"},
         "date": {"date", "season"},
         "land_cover": {"land_cover"},
+        "objects": {"objects"},
+        "relief": {"relief"},
     }
     return set().union(*(keys.get(kind, set()) for kind in mention))
 
 
-def _fitted(sentences: list[str], told: _Told, draw: Draw) -> str:
-    """Join sentences; too many words cost the smallest classes first, then the last sentences."""
-    while _words(sentences) > MAX_WORDS and told.classes:
-        told = replace(told, classes=told.classes - 1)
+def _fitted(told: _Told, draw: Draw) -> str:
+    """Write sentences; too many words cost the last kinds and the smallest classes first, then the last sentences."""
+    budget = draw.pick("budget", _BUDGETS)
+    sentences = _sentences(told, draw)
+    while (words := _words(sentences)) > budget and told.classes + told.kinds:
+        if words <= MAX_WORDS and max(told.classes, told.kinds) == 1:
+            break
+        fewer_kinds = told.kinds and told.kinds >= told.classes
+        told = replace(told, kinds=told.kinds - 1) if fewer_kinds else replace(told, classes=told.classes - 1)
         sentences = _sentences(told, draw)
     while _words(sentences) > MAX_WORDS and len(sentences) > 1:
         sentences = sentences[:-1]
@@ -190,21 +187,104 @@ def _fitted(sentences: list[str], told: _Told, draw: Draw) -> str:
 
 def _sentences(told: _Told, draw: Draw) -> list[str]:
     opening = draw.pick("opening", _openings(told, draw))
-    blocks: list[list[str]] = []
-    if told.classes and "cover" not in opening.told:
-        ground = draw.pick("ground", ("the scene", "the image", "the tile"))
-        blocks.append(cover_sentences(told.cover, draw, ground=ground, most=told.classes))
-    if told.place is not None and "place" not in opening.told:
-        blocks.append([_place_sentence(told, draw)])
-    if told.date is not None and "date" not in opening.told:
-        blocks.append([_date_sentence(told, draw)])
-    if told.gsd is not None and _wants_resolution(told, draw, already=opening.told):
-        blocks.append([_resolution_sentence(told, draw, already=opening.told)])
-    sentences = [*opening.sentences, *(text for block in draw.shuffled("order", blocks) for text in block)]
-    if _words(sentences) < MIN_WORDS:
-        ending = "computed as if seen from above" if told.synthetic else "seen from above"
-        sentences.append(f"It shows one square tile of the map, {ending}.")
-    return sentences
+    blocks = _blocks(told, draw, already=opening.told)
+    # What is on the ground is told first; of the rest as much as there are words for.
+    weighty = ("cover", "objects", *(["relief"] * draw.pick("relief first", (1, 0, 0))))
+    first = [kind for kind in weighty if kind in blocks]
+    rest = draw.shuffled(
+        "rest", [kind for kind in ("relief", "place", "date", "resolution") if kind in blocks and kind not in first]
+    )
+    budget, chosen = draw.pick("budget", _BUDGETS), list[str]()
+    words = _words(opening.sentences)
+    for kind in [*first, *rest]:
+        if kind in first or words + _words(blocks[kind]) <= budget or words < MIN_WORDS:
+            chosen.append(kind)
+            words += _words(blocks[kind])
+    sentences = [*opening.sentences, *(text for kind in draw.shuffled("order", chosen) for text in blocks[kind])]
+    return [*sentences, *([] if _words(sentences) >= MIN_WORDS else [_padding(told, draw)])]
+
+
+def _blocks(told: _Told, draw: Draw, *, already: frozenset[str]) -> dict[str, list[str]]:
+    """Return sentences by kind of fact, of those that the opening has not told."""
+    blocks: dict[str, list[str]] = {}
+    if told.classes and "cover" not in already:
+        ground = draw.pick("ground", _GROUNDS)
+        blocks["cover"] = cover_sentences(told.cover, draw, ground=ground, most=told.classes)
+    if told.kinds and "objects" not in already:
+        ground = draw.pick("object ground", _GROUNDS)
+        blocks["objects"] = [object_sentence(told.objects, draw, ground=ground, most=told.kinds)]
+    if told.relief is not None:
+        blocks["relief"] = [relief_sentence(told.relief, draw)]
+    if told.place is not None and "place" not in already:
+        blocks["place"] = [_place_sentence(told, draw)]
+    if told.date is not None and "date" not in already:
+        blocks["date"] = [_date_sentence(told, draw)]
+    if told.gsd is not None and _wants_resolution(told, draw, already=already):
+        blocks["resolution"] = [_resolution_sentence(told, draw, already=already)]
+    return blocks
+
+
+def _padding(told: _Told, draw: Draw) -> str:
+    from_above = "computed as if seen from above" if told.synthetic else "seen from above"
+    it = draw.pick("padding", ("It shows", "It covers", "It is a picture of", "What it shows is"))
+    return f"{it} one square tile of the map, {from_above}."
+
+
+def _short(told: _Told, draw: Draw) -> str:
+    """Tell as many kinds of fact as 30 words hold, something on the ground before others."""
+    ground = draw.shuffled("short ground", [*(["cover"] * bool(told.classes)), *(["objects"] * bool(told.kinds))])
+    known = {"place": told.place, "date": told.date, "gsd": told.gsd}
+    others = draw.shuffled("short", [kind for kind, value in known.items() if value])
+    kinds = [*ground[:1], *others[:2]]
+    most = draw.pick("short kinds", (1, 2, 2, 3))
+    while True:
+        sentences = _short_sentences(told, draw, kinds, most=most)
+        if _words(sentences) <= MAX_SHORT_WORDS or not kinds:
+            return " ".join(" ".join(sentences).split()[:MAX_SHORT_WORDS])
+        if most > 1 and "objects" in kinds:
+            most -= 1
+        else:
+            kinds.pop()
+
+
+def _short_sentences(told: _Told, draw: Draw, kinds: Sequence[str], *, most: int) -> list[str]:
+    ground = draw.pick("ground", _GROUNDS) if told.listing else f"this {told.noun}"
+    shown = []
+    if "cover" in kinds:
+        shown = cover_sentences(told.cover, draw, ground=ground, most=1)
+    elif "objects" in kinds:
+        shown = [object_sentence(told.objects, draw, ground=ground, most=most)]
+    if told.listing:
+        start, listed = f"{article(told.noun)} {told.noun}", _listed(told, draw, kinds)
+        sentences = [sentence(f"{start}{listed}" if listed else f"this is {start}"), *shown]
+    elif shown:
+        others = [kind for kind in kinds if kind not in {"cover", "objects"}]
+        sentences = [*shown, *_one_more(told, draw, others[:1])]
+    else:
+        silent = replace(told, classes=0, kinds=0)
+        wanted = {"gsd", "extent", *kinds} if "gsd" in kinds else set(kinds)
+        openings = [opening for opening in _openings(silent, draw) if opening.told <= wanted]
+        sentences = list(draw.pick("short opening", openings or [_plain_opening(told)]).sentences)
+    return [*sentences, *([] if _words(sentences) >= MIN_WORDS or len(sentences) > 1 else [_padding(told, draw)])]
+
+
+def _one_more(told: _Told, draw: Draw, kinds: Sequence[str]) -> list[str]:
+    """Return a sentence of another kind of fact."""
+    if "place" in kinds:
+        return [_place_sentence(told, draw)]
+    if "date" in kinds:
+        return [_date_sentence(told, draw)]
+    return [_resolution_sentence(told, draw, already=frozenset({"extent"}))] if "gsd" in kinds else []
+
+
+def _listed(told: _Told, draw: Draw, kinds: Sequence[str]) -> str:
+    """Return what is said of an image after its name: " at about 2.4 metres per pixel, taken on …"."""
+    text = ""
+    if told.gsd is not None and "gsd" in kinds:
+        text += draw.pick("gsd", (f" at about {told.gsd} per pixel", f" with pixels of about {told.gsd}"))
+    parts = [f"{told.taken} {told.when(draw)}"] if told.date is not None and "date" in kinds else []
+    parts += [told.placed] if told.place is not None and "place" in kinds else []
+    return f"{text}, {', and '.join(parts)}" if parts else text
 
 
 def _wants_resolution(told: _Told, draw: Draw, *, already: frozenset[str]) -> bool:
@@ -215,8 +295,10 @@ def _wants_resolution(told: _Told, draw: Draw, *, already: frozenset[str]) -> bo
 
 def _openings(told: _Told, draw: Draw) -> list[_Opening]:
     """Return every first sentence that the facts allow."""
+    if told.listing:
+        return [_listing(told, draw)]
     this = f"this {told.noun}"
-    openings = [_listing(told, draw)]
+    openings = []
     if told.place is not None:
         openings.append(_opening(f"{this} is {told.placed}", "place"))
     if told.date is not None:
@@ -227,7 +309,14 @@ def _openings(told: _Told, draw: Draw) -> list[_Opening]:
     if told.classes:
         cover = cover_sentences(told.cover, draw, ground=this, most=told.classes)
         openings.append(_Opening(tuple(cover), frozenset({"cover"})))
-    return openings
+    if told.kinds:
+        text = object_sentence(told.objects, draw, ground=this, most=told.kinds)
+        openings.append(_Opening((text,), frozenset({"objects"})))
+    return openings or [_plain_opening(told)]
+
+
+def _plain_opening(told: _Told) -> _Opening:
+    return _opening(f"this {told.noun} shows ground from above, one tile of the map")
 
 
 def _openings_with_extent(this: str, told: _Told, draw: Draw) -> list[_Opening]:
@@ -244,18 +333,9 @@ def _openings_with_extent(this: str, told: _Told, draw: Draw) -> list[_Opening]:
 
 def _listing(told: _Told, draw: Draw) -> _Opening:
     """Return a first sentence without a verb: "An aerial image at about 0.6 metres per pixel, taken on …"."""
-    listed = []
-    kinds = {kind for kind in ("gsd", "date", "place") if draw.pick(f"listed {kind}", (True, True, False))}
-    start = text = f"{article(told.noun)} {told.noun}"
-    if told.gsd is not None and "gsd" in kinds:
-        text += draw.pick("gsd", (f" at about {told.gsd} per pixel", f" with pixels of about {told.gsd}"))
-    if told.date is not None and "date" in kinds:
-        listed.append(f"{told.taken} {told.when(draw)}")
-    if told.place is not None and "place" in kinds:
-        listed.append(told.placed)
-    if listed:
-        text += f", {', and '.join(listed)}"
-    return _opening(f"this is {text}" if text == start else text, *kinds)
+    kinds = [kind for kind in ("gsd", "date", "place") if draw.pick(f"listed {kind}", (True, True, False))]
+    start, listed = f"{article(told.noun)} {told.noun}", _listed(told, draw, kinds)
+    return _opening(f"{start}{listed}" if listed else f"this is {start}", *kinds)
 
 
 def _opening(text: str, *told: str) -> _Opening:
@@ -307,20 +387,22 @@ def _resolution_sentence(told: _Told, draw: Draw, *, already: frozenset[str]) ->
     return sentence(draw.pick("resolution", options))
 
 
-def _noun(known: Mapping[str, Any], *, synthetic: bool) -> str:
+def _noun(known: Mapping[str, Any], thing: str, *, synthetic: bool) -> str:
     platform, sensor = known["platform"] or "overhead", known["sensor"] or ""
     if platform.lower() in sensor.lower().split():
         platform = ""
-    words = ("synthetic" if synthetic and "synthetic" not in sensor.lower().split() else "", sensor, platform, "image")
+    words = ("synthetic" if synthetic and "synthetic" not in sensor.lower().split() else "", sensor, platform, thing)
     return " ".join(" ".join(words).split())
 
 
 def _place(known: Mapping[str, Any]) -> str | None:
     """Say where the centre lies; the country belongs to the town's name, never to the tile."""
-    areas = list(dict.fromkeys(area["name"] for area in known["areas"] or ()))[:_MAX_AREAS]
+    areas = list(dict.fromkeys(area["name"] for area in known["areas"] or () if speakable(area["name"])))[:_MAX_AREAS]
     parts = [joined([f"in {name}" for name in areas])] if areas else []
-    if (place := known["place"]) is not None:
+    place = known["place"]
+    if place is not None and speakable(place["name"]):
         country = re.sub("^The ", "the ", place["country"] or "")
+        country = country if not country or speakable(country) else ""
         town = place["name"] if country in ("", place["name"], *areas) else f"{place['name']}, {country}"
         if place["direction"] is None:
             parts.append(f"within about a kilometre of {town}")

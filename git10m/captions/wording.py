@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas
 
-__all__ = ["Draw", "article", "distance", "is_plural", "joined", "length", "sentence", "tidy"]
+__all__ = ["Draw", "article", "distance", "is_plural", "joined", "length", "sentence", "speakable", "tidy"]
 
 Choice = TypeVar("Choice")
 
@@ -87,12 +88,32 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
+def speakable(name: str) -> bool:
+    """Tell whether a proper name can stand in an English sentence as it is.
+
+    It has at most 60 characters and 8 words, letters of the Latin alphabet, and no mark that would end a sentence, open
+    a bracket or be read as markup.
+    """
+    if len(name) > 60 or len(name.split()) > 8 or not name[:1].isalnum() or name.endswith((".", "!", "?")):
+        return False
+    letters = [character for character in name if character.isalpha()]
+    latin = all(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
+    return bool(letters) and latin and not re.search(r"[^\w\s.'’&/·°-]|_|\.\s+[a-z]|://|\bwww\.", name)
+
+
 def tidy(value: Any) -> str | None:
-    """Return a value as text with single spaces, a list as its items; None for null and for nothing but spaces."""
+    """Return a value as text with single spaces, a list as its items; None for null and for nothing but spaces.
+
+    Marks that no reader sees (controls, directions of writing, byte order) are left out.
+    """
     if isinstance(value, list | tuple | np.ndarray):
         return " and ".join(text for item in value if (text := tidy(item)) is not None) or None
     if pandas.isna(value):
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # integers with nulls among them arrive as floats
-    return " ".join(str(value).split()) or None
+    plain = "".join(
+        " " if character.isspace() else "" if unicodedata.category(character)[0] == "C" else character
+        for character in str(value)
+    )
+    return " ".join(plain.split()) or None

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from git10m import recipe, records
-from git10m.captions.facts import FactFinder, Subject
+from git10m.captions.checks import Ground, check
+from git10m.captions.facts import FactFinder, Subject, valid_mask
 from git10m.captions.similarity import SimilarityScorer
+from git10m.captions.subjects import Judge, Picture, Writer, Written, no_faults
 from git10m.captions.template import VERSION, caption
 from git10m.grid import Tile
 
-__all__ = ["CAPTION_COLUMNS", "INPUT_COLUMNS", "Captioner", "subject_of"]
+__all__ = [
+    "CAPTION_COLUMNS",
+    "INPUT_COLUMNS",
+    "OUR_WRITERS",
+    "Captioner",
+    "TemplateWriter",
+    "open_writer",
+    "subject_of",
+]
 
 CAPTION_COLUMNS = (
     *("caption", "caption_length", "caption_source", "caption_version", "captions"),
@@ -23,10 +34,84 @@ CAPTION_COLUMNS = (
 )
 """Columns of a row that captioning decides about."""
 INPUT_COLUMNS = (
-    *("img_name", "level", "x", "y", "width", "acquired_at", "acquired_precision", "synthetic", "sha256"),
+    *("img_name", "level", "x", "y", "width", "height", "gsd_m", "native_gsd_m", "acquired_at", "acquired_precision"),
+    *("synthetic", "sha256"),
     *CAPTION_COLUMNS,
 )
 """Columns of a row that captioning needs to see, beside its image."""
+OUR_WRITERS = frozenset({"template", "openai", "transformers"})
+"""Values of ``caption_source`` that a writer of ours gives; other captions came with their image."""
+
+
+class TemplateWriter:
+    """Writes captions by rule; see ``captions.template``."""
+
+    needs_images = False
+
+    def __init__(self, captions: recipe.Captions) -> None:
+        self._captions = captions
+
+    def write(self, pictures: Sequence[Picture], *, judge: Judge = no_faults) -> list[Written | None]:
+        """Return the captions of each picture; None of one that has no place."""
+        return [self._one(picture) for picture in pictures]
+
+    def _one(self, picture: Picture) -> Written | None:
+        place = picture.place
+        if place is None or picture.facts is None:
+            return None
+        texts = tuple(
+            caption(
+                picture.facts,
+                tile=place.tile,
+                tile_size=place.tile_size,
+                synthetic=place.synthetic,
+                key=picture.key,
+                captions=self._captions,
+                length=length,
+            )
+            for length in self._captions.lengths
+        )
+        return Written(texts, "template", VERSION)
+
+
+def open_writer(captions: recipe.Captions, *, store: Path) -> Writer | None:
+    """Open the writer that a recipe asks for; None where captions stay empty.
+
+    Args:
+        captions: What the recipe says; its paths are absolute.
+        store: Folder where answers of servers are kept.
+
+    Raises:
+        RequestError: If a package is missing, or a folder holds no model.
+        CaptionError: If a key is missing.
+    """
+    if captions.writer == "openai":
+        from git10m.captions.vlm.server import ServerWriter  # noqa: PLC0415 - an extra
+
+        return ServerWriter(captions, store=store)
+    if captions.writer == "transformers":
+        from git10m.captions.vlm.local import LocalWriter  # noqa: PLC0415 - an extra
+
+        return LocalWriter(captions)
+    return TemplateWriter(captions) if captions.writer == "template" else None
+
+
+def check_writer(captions: recipe.Captions) -> None:
+    """Find out now, not after hours of other work, that the writer that a recipe asks for cannot be had.
+
+    Raises:
+        RequestError: If a package is missing, or a folder holds no model.
+        CaptionError: If a key is missing.
+    """
+    if captions.openai is not None and captions.writer == "openai":
+        from git10m.captions.vlm.server import check_client, key_of  # noqa: PLC0415 - an extra
+
+        check_client()
+        key_of(captions.openai)
+    elif captions.transformers is not None and captions.writer == "transformers":
+        from git10m.captions.vlm.local import check_model  # noqa: PLC0415 - an extra
+
+        check_model(Path(captions.transformers.path))
 
 
 class Captioner:
@@ -34,19 +119,25 @@ class Captioner:
 
     Args:
         captions: What the recipe says of captions; its paths are absolute.
+        work: Folder where objects (``facts/``) and answers of servers (``answers/``) are kept.
+        keep_facts: Use the facts that stand in the rows, rather than find them anew.
+        writer: Who writes; None: whom the recipe names.
 
     Raises:
         RecipeError: If a path matches no file, or a column is not in its layer.
         SourceError: If a layer cannot be read.
     """
 
-    def __init__(self, captions: recipe.Captions) -> None:
-        self._captions = captions
+    def __init__(
+        self, captions: recipe.Captions, *, work: Path, keep_facts: bool = False, writer: Writer | None = None
+    ) -> None:
+        self._captions, self._keep_facts, self._facts = captions, keep_facts, work / "facts"
+        self._writer = writer or open_writer(captions, store=work / "answers")
 
     @property
     def needs_images(self) -> bool:
         """Whether `captioned` wants the column ``image``."""
-        return self._captions.similarity is not None
+        return self._scorer is not None or (self._writer is not None and self._writer.needs_images)
 
     @property
     def cut(self) -> Counter[str]:
@@ -58,15 +149,18 @@ class Captioner:
 
         Args:
             table: `INPUT_COLUMNS` of rows in the order (level, quadkey), and ``image`` where it is needed. What a
-                set says of its images stays; the rest is written.
+                set says of its images stays; the rest is written. ``valid_cells`` of the first pass, where it is
+                there, keeps things out of the facts that lie where a tile has no pixels.
+
+        Raises:
+            CaptionError: If a model cannot be asked.
         """
-        rows = table.select(list(INPUT_COLUMNS)).to_pylist()
-        subjects = {i: subject_of(row) for i, row in enumerate(rows) if row["x"] is not None}
-        facts = dict(zip(subjects, self._finder.find(list(subjects.values())), strict=True))
-        for i, fact in facts.items():
-            rows[i]["caption_facts"] = fact
-            if self._captions.writer == "template" and rows[i]["caption"] is None:
-                rows[i].update(self._told(fact, subjects[i], key=rows[i]["img_name"]))
+        rows, wanted, pictures = self._read(table)
+        for i, written in zip(wanted, self._write(pictures), strict=True):
+            if written is not None:
+                rows[i].update(_columns(written))
+        for row in rows:
+            self._flag(row)
         if self._scorer is not None:
             images = [image.as_py()["bytes"] for image in table["image"]]
             found = self._scorer.scores(images, [row["caption"] for row in rows])
@@ -78,21 +172,71 @@ class Captioner:
             {name: pa.array([row[name] for row in rows], type=known[name].type) for name in CAPTION_COLUMNS}
         )
 
-    def _told(self, facts: Mapping[str, Any], subject: Subject, *, key: str) -> dict[str, Any]:
-        text = caption(
-            facts,
-            tile=subject.tile,
-            tile_size=subject.tile_size,
-            synthetic=subject.synthetic,
-            key=key,
-            captions=self._captions,
+    def pictures(self, table: pa.Table) -> list[Picture]:
+        """Return what the writer would be asked about; arguments as of `captioned`."""
+        return self._read(table)[2]
+
+    def _read(self, table: pa.Table) -> tuple[list[dict[str, Any]], list[int], list[Picture]]:
+        """Return the rows with their facts, the positions of those that want a caption, and these as pictures."""
+        told = [name for name in (*INPUT_COLUMNS, "valid_cells") if name in table.column_names]
+        rows = table.select(told).to_pylist()
+        self._find_facts(rows)
+        wanted = [i for i, row in enumerate(rows) if row["caption"] is None]
+        return rows, wanted, [self._picture(rows[i], table, i) for i in wanted]
+
+    def _find_facts(self, rows: list[dict[str, Any]]) -> None:
+        subjects = {i: subject_of(row) for i, row in enumerate(rows) if row["x"] is not None}
+        if not self._keep_facts:
+            for i, facts in zip(subjects, self._finder.find(list(subjects.values())), strict=True):
+                rows[i]["caption_facts"] = facts
+
+    def _picture(self, row: Mapping[str, Any], table: pa.Table, position: int) -> Picture:
+        return Picture(
+            key=row["img_name"],
+            facts=row["caption_facts"],
+            place=subject_of(row) if row["x"] is not None else None,
+            gsd_m=row["gsd_m"],
+            width=row["width"],
+            height=row["height"],
+            image=table["image"][position]["bytes"].as_py() if self.needs_images else None,
         )
-        return {
-            "caption": text,
-            "caption_length": len(text.split()),
-            "caption_source": "template",
-            "caption_version": VERSION,
-        }
+
+    def _write(self, pictures: list[Picture]) -> list[Written | None]:
+        """Ask the writer, and the template about what the writer cannot caption."""
+        if self._writer is None or not pictures:
+            return [None] * len(pictures)
+        found = self._writer.write(pictures, judge=self.judge)
+        if self._captions.writer == "template" or self._captions.fallback == "none":
+            return found
+        lacking = [i for i, each in enumerate(found) if each is None]
+        for i, written in zip(lacking, self._template.write([pictures[i] for i in lacking]), strict=True):
+            found[i] = written
+        return found
+
+    def judge(self, text: str, picture: Picture, length: str) -> tuple[str, ...]:
+        """Return what is wrong with a model's caption, which is then asked for again."""
+        ground = _ground(picture.place.tile.level if picture.place else None, picture.gsd_m, picture.width)
+        rules = self._captions.checks
+        return tuple(
+            str(flag) for flag in check(text, facts=picture.facts, rules=rules, ground=ground, kind=_kind(length))
+        )
+
+    def _flag(self, row: dict[str, Any]) -> None:
+        """Note what is wrong with the caption of a row, and empty it where the recipe asks for that."""
+        rules = self._captions.checks
+        row["caption_flags"] = None
+        if row["caption"] is None or not rules.use:
+            return
+        kind: Kind = _kind(self._captions.lengths[0]) if row["caption_source"] in OUR_WRITERS else "given"
+        ground = _ground(row["level"] or None, row["gsd_m"], row["width"])
+        found = check(row["caption"], facts=row["caption_facts"], rules=rules, ground=ground, kind=kind)
+        row["caption_flags"] = [str(flag) for flag in found]
+        if found and rules.action == "drop_caption":
+            row.update(dict.fromkeys(CAPTION_COLUMNS[:5]))
+
+    @cached_property
+    def _template(self) -> TemplateWriter:
+        return TemplateWriter(self._captions)
 
     @cached_property
     def _scorer(self) -> SimilarityScorer | None:
@@ -100,7 +244,7 @@ class Captioner:
 
     @cached_property
     def _finder(self) -> FactFinder:
-        return FactFinder(self._captions)
+        return FactFinder(self._captions, store=self._facts)
 
 
 def subject_of(row: Mapping[str, Any]) -> Subject:
@@ -114,4 +258,27 @@ def subject_of(row: Mapping[str, Any]) -> Subject:
         platform=row["caption_facts"]["platform"],
         sensor=row["caption_facts"]["sensor"],
         synthetic=row["synthetic"],
+        native_gsd_m=row["native_gsd_m"],
+        valid=valid_mask(row.get("valid_cells")),
     )
+
+
+Kind = Literal["long", "short", "given"]
+
+
+def _kind(length: str) -> Kind:
+    return "short" if length == "short" else "long"
+
+
+def _ground(level: int | None, gsd_m: float | None, size_px: int) -> Ground:
+    return Ground(level=level, gsd_m=gsd_m, size_px=size_px)
+
+
+def _columns(written: Written) -> dict[str, Any]:
+    return {
+        "caption": written.texts[0],
+        "caption_length": len(written.texts[0].split()),
+        "caption_source": written.source,
+        "caption_version": written.version,
+        "captions": list(written.texts) if len(written.texts) > 1 else None,
+    }

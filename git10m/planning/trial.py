@@ -143,12 +143,16 @@ def write_trial(trial: Trial, path: Path, *, name: str) -> None:
     said = trial.as_json()
     outcome = {"would stay": said["would_keep"], **said["would_drop"]}
     rules = _rules(trial.judged)
-    page = page_environment().get_template("verdicts.html.j2").render(
-        name=name,
-        trial=said,
-        outcome=bars(outcome) if trial.judged else None,
-        asked=[rule for rule in rules if rule.asked],
-        others=[rule for rule in rules if not rule.asked and rule.chart is not None],
+    page = (
+        page_environment()
+        .get_template("verdicts.html.j2")
+        .render(
+            name=name,
+            trial=said,
+            outcome=bars(outcome) if trial.judged else None,
+            asked=[rule for rule in rules if rule.asked],
+            others=[rule for rule in rules if not rule.asked and rule.chart is not None],
+        )
     )
     write_text(path, page)
 

@@ -4,8 +4,9 @@ index        rows without images         manifest     what a folder says of itse
 card         README.md for people        survey       what the index says of all rows
 licences     what may go out             selection    which rows go
 notice       credits                     stac         collection, and the scenes as stac-geoparquet
-croissant    for machines                exports      tars, and Git-10M's own columns
-release      all of it in one place      targets      a folder, S3, the hub
+croissant    for machines                tars, columns  exports: WebDataset, Git-10M's columns
+release      all of it in one place      delivery     in an order that survives interruptions
+publishing   the whole way               targets      a folder, S3, the hub
 
 Index and card are made from what the build left in the folder (``data/``, ``manifest.json``), hold no date or machine
 name, and so come out byte for byte the same however often they are written.

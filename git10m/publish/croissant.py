@@ -97,7 +97,12 @@ def croissant(
         "url": said.get("url"),
         "datePublished": said.get("date"),
         "citeAs": f"{manifest['name']}, version {manifest['version']}, fingerprint {manifest['fingerprint']}",
-        "keywords": ["satellite imagery", "captions", "map tiles", *(["synthetic"] if manifest.get("synthetic") else [])],
+        "keywords": [
+            "satellite imagery",
+            "captions",
+            "map tiles",
+            *(["synthetic"] if manifest.get("synthetic") else []),
+        ],
         "inLanguage": "en",
         "isLiveDataset": False,
         **_where_and_when(found),

@@ -47,17 +47,20 @@ class Licence:
 
 
 _HUB_CREATIVE_COMMONS = frozenset(
-    "cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 "
-    "cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0".split()
+    {
+        *("cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0"),
+        *("cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
+        *("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
+    }
 )
 
-_FREE = {"credit": False}
 _ODC = "https://opendatacommons.org/licenses"
 _TABLE: tuple[tuple[str, Licence], ...] = (
     # Order matters: the first pattern that is found wins. Texts are in small letters, words parted by one space.
     (r"\bcc ?(0|zero)\b|\bcc pddc\b|\bpublicdomain/zero\b|creative commons zero",
-     Licence("CC0-1.0", "cc0-1.0", url="https://creativecommons.org/publicdomain/zero/1.0/", **_FREE)),
-    (r"\bpddl\b|public domain dedication and licen[cs]e", Licence("PDDL-1.0", "pddl", url=f"{_ODC}/pddl/1-0/", **_FREE)),
+     Licence("CC0-1.0", "cc0-1.0", url="https://creativecommons.org/publicdomain/zero/1.0/", credit=False)),
+    (r"\bpddl\b|public domain dedication and licen[cs]e",
+     Licence("PDDL-1.0", "pddl", url=f"{_ODC}/pddl/1-0/", credit=False)),
     (r"\bodbl\b|open (data commons )?(open )?database licen[cs]e",
      Licence("ODbL-1.0", "odbl", share_alike=True, url=f"{_ODC}/odbl/1-0/")),
     (r"\bodc by\b|open data commons attribution", Licence("ODC-By-1.0", "odc-by", url=f"{_ODC}/by/1-0/")),
@@ -72,7 +75,7 @@ _TABLE: tuple[tuple[str, Licence], ...] = (
     (r"\bdl de[ /](by|namensnennung)\b|datenlizenz deutschland namensnennung",
      Licence("DL-DE-BY-2.0", url="https://www.govdata.de/dl-de/by-2-0")),
     (r"\bdl de[ /](zero|nulls?)\b|datenlizenz deutschland zero",
-     Licence("DL-DE-ZERO-2.0", url="https://www.govdata.de/dl-de/zero-2-0", **_FREE)),
+     Licence("DL-DE-ZERO-2.0", url="https://www.govdata.de/dl-de/zero-2-0", credit=False)),
     (r"\bogl canada\b|open government licen[cs]e canada|\bogl ca\b",
      Licence("OGL-Canada-2.0", url="https://open.canada.ca/en/open-government-licence-canada")),
     (r"\bogl( uk)?( v?3\.0| 3)?\b|open government licen[cs]e",
@@ -89,28 +92,35 @@ _TABLE: tuple[tuple[str, Licence], ...] = (
      Licence("Apache-2.0", "apache-2.0", url="https://www.apache.org/licenses/LICENSE-2.0")),
     (r"^(the )?mit( license| licence)?$", Licence("MIT", "mit", url="https://opensource.org/license/mit")),
     (r"^(bsd 3 clause|bsd 3)( license)?$", Licence("BSD-3-Clause", "bsd-3-clause")),
-    (r"^unlicense$", Licence("Unlicense", "unlicense", **_FREE)),
+    (r"^unlicense$", Licence("Unlicense", "unlicense", credit=False)),
     (r"\bpublic ?domain\b|^pdm?( 1\.0)?$|\bus government works?\b|\bno (known )?copyright\b",
-     Licence("public domain", spdx=False, **_FREE)),
+     Licence("public domain", spdx=False, credit=False)),
 )  # fmt: skip
 _PATTERNS = tuple((re.compile(pattern), licence) for pattern, licence in _TABLE)
 
 _SAYS_NOTHING = frozenset(
-    ["", "other", "various", "none", "unknown", "null", "nan", "n a", "na", "tbd", "unstated", "not stated"]
-    + ["unspecified", "not specified", "undefined", "no license", "no licence", "see website", "see below", "custom"]
+    {
+        *("", "other", "various", "none", "unknown", "null", "nan", "n/a", "n a", "na", "tbd", "unstated", "custom"),
+        *("not stated", "unspecified", "not specified", "undefined", "no license", "no licence"),
+        *("see website", "see below"),
+    }
 )
 _NO_DERIVATIVES = re.compile(
     r"\bno ?deriv|\bnoderiv|without (any )?modification|may not be (modified|altered)|keine bearbeitung|\bno changes\b"
 )
 _NO_COPIES = re.compile(
-    r"\bproprietary\b|all rights reserved|alle rechte vorbehalten|tous droits réservés|commercial licen[cs]e|"
+    r"\bproprietary\b|all rights reserved|alle rechte vorbehalten|tous droits réservés|"
+    r"(?<!non )(?<!non)commercial licen[cs]e|"
     r"(no|not|never)( be| for| to be)? (further )?re ?distribut|no (re)?distribution|redistribution (is )?(prohibited|"
     r"forbidden|not)|not be shared|internal use|personal use|research use only|confidential|\bgoogle (maps|earth)\b|"
     r"\bbing maps\b|view(ing)? only|\b(eula|end user licen[cs]e)\b"
 )
 _NOT_COMMERCIAL = re.compile(r"\bnon ?commercial|not for commercial|no commercial use|\bresearch only\b")
 _SHARE_ALIKE = re.compile(r"\bshare ?alike|same (licen[cs]e|terms)")
-_CC_CODE = re.compile(r"\b(?:cc ?|creativecommons\.org/licenses/)by((?: (?:nc|nd|sa))*)\b(?:[ /]*v?(\d(?:\.\d)?))?")
+_CC_CODE = re.compile(
+    r"(?:\bcc ?|\bcreative ?commons (?:licen[cs]e )?|creativecommons\.org/licenses/|^(?=by (?:nc|nd|sa|\d)))"
+    r"by((?: (?:nc|nd|sa))*)\b(?:[ /]*v?(\d(?:\.\d)?))?"
+)
 _PORTS = re.compile(r"[ /](igo|[a-z]{2})$")
 
 
@@ -183,15 +193,15 @@ def _understood(text: str) -> Licence:
     plain = re.sub(r"[\s_\-–—,;:()\"'®™©]+", " ", text.lower().replace("u.s.", "us")).strip(" .")
     if plain in _SAYS_NOTHING:
         return Licence(UNSTATED, spdx=False, known=False, derivatives=False, redistribution=False)
-    forbidden = {
-        "derivatives": _NO_DERIVATIVES.search(plain) is None,
-        "redistribution": _NO_COPIES.search(plain) is None,
-    }
+    derivatives, redistribution = _NO_DERIVATIVES.search(plain) is None, _NO_COPIES.search(plain) is None
     named = _creative_commons(plain) or next((one for pattern, one in _PATTERNS if pattern.search(plain)), None)
     if named is not None:
         # A sentence that names a licence and forbids what it allows is believed where it forbids.
-        forbids_more = any(getattr(named, what) and not allowed for what, allowed in forbidden.items())
-        return replace(named, name=text, spdx=False, hub=None, **forbidden) if forbids_more else named
+        if (named.derivatives and not derivatives) or (named.redistribution and not redistribution):
+            return replace(
+                named, name=text, spdx=False, hub=None, derivatives=derivatives, redistribution=redistribution
+            )
+        return named
     return Licence(
         text,
         spdx=False,
@@ -199,7 +209,8 @@ def _understood(text: str) -> Licence:
         share_alike=_SHARE_ALIKE.search(plain) is not None,
         non_commercial=_NOT_COMMERCIAL.search(plain) is not None,
         url=text if re.fullmatch(r"https?://\S+", text) else None,
-        **forbidden,
+        derivatives=derivatives,
+        redistribution=redistribution,
     )
 
 

@@ -21,14 +21,20 @@ def notice(manifest: Mapping[str, Any], found: Survey) -> str:
     """
     lines = [f"{_line(manifest['name'])}, version {_line(manifest['version'])}", ""]
     if manifest.get("synthetic"):
-        lines += [f"Synthetic: in {found.synthetic:,} of {found.rows:,} rows the imagery was computed, not observed.", ""]
+        lines += [
+            f"Synthetic: in {found.synthetic:,} of {found.rows:,} rows the imagery was computed, not observed.",
+            "",
+        ]
     lines += ["This dataset holds imagery of others, cut into tiles, warped, stretched and encoded anew.", ""]
     credits: dict[str, dict[str, int]] = defaultdict(dict)
     for (licence, credit), rows in sorted(found.credits.items()):
         credits[licence][credit] = rows
     for licence, named in sorted(credits.items()):
         lines += _licence(licence, found)
-        lines += [f"    {_line(credit) if credit else '(no credit line is stated)'}: {n:,} rows" for credit, n in named.items()]
+        lines += [
+            f"    {_line(credit) if credit else '(no credit line is stated)'}: {n:,} rows"
+            for credit, n in named.items()
+        ]
         lines.append("")
     facts = manifest.get("fact_sources") or []
     if facts:

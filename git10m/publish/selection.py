@@ -129,9 +129,9 @@ def write_left_index(selection: Selection, path: Path) -> None:
                 rows.append(position[name])
                 position[name] += 1
             named = pa.array([selection.names[name] for name in files], pa.string())
-            table = table.set_column(table.schema.get_field_index("file"), "file", named)
-            table = table.set_column(table.schema.get_field_index("row"), "row", pa.array(rows, pa.int32()))
-            writer.write(table.select(schema.names).cast(schema))
+            moved = table.set_column(table.schema.get_field_index("file"), "file", named)
+            moved = moved.set_column(moved.schema.get_field_index("row"), "row", pa.array(rows, pa.int32()))
+            writer.write(moved.select(schema.names).cast(schema))
 
 
 def write_left_rejected(
@@ -149,7 +149,9 @@ def write_left_rejected(
     with ShardWriter(path, schema=schema) as writer:
         for table in read_tables(selection.folder / "rejected.parquet"):
             allowed = np.isin(table["layer"].to_numpy(zero_copy_only=False), sorted(showable))
-            shown = [image if keep else None for image, keep in zip(table["thumbnail"].to_pylist(), allowed, strict=True)]
+            shown = [
+                image if keep else None for image, keep in zip(table["thumbnail"].to_pylist(), allowed, strict=True)
+            ]
             at = table.schema.get_field_index("thumbnail")
             writer.write(table.set_column(at, schema.field("thumbnail"), pa.array(shown, records.IMAGE)).cast(schema))
         for left_behind in _left_behind(selection, layers_of(manifest)):

@@ -71,7 +71,7 @@ def write_scenes(index: Path, manifest: Mapping[str, Any], path: Path, *, withou
     found = sorted(_scenes(index, without), key=lambda scene: tuple(str(scene[key]) for key in _KEYS))
     if not found:
         return Scenes(0, None)
-    items = list(_items(found, manifest))
+    items = _without_gaps(list(_items(found, manifest)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own, of other libraries' deprecations
         reader = stac_geoparquet.arrow.parse_stac_items_to_arrow(items)
@@ -81,7 +81,9 @@ def write_scenes(index: Path, manifest: Mapping[str, Any], path: Path, *, withou
     return Scenes(len(items), _around([item["bbox"] for item in items]))
 
 
-def collection(manifest: Mapping[str, Any], found: Survey, *, scenes: Scenes, files: Mapping[str, Any]) -> dict[str, Any]:
+def collection(
+    manifest: Mapping[str, Any], found: Survey, *, scenes: Scenes, files: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return ``collection.json``.
 
     Args:
@@ -131,8 +133,7 @@ def slug(value: object) -> str:
 def _scenes(index: Path, without: Collection[str]) -> Iterator[dict[str, Any]]:
     """Yield each scene once, with the extent of the tiles that hold some of it, in both frames of longitude."""
     gathered: list[pa.Table] = []
-    for table in batches(index, ["source_id", "source_item", "licence", "attribution", "acquired_at", "sources", "bbox"],
-                         without=without):  # fmt: skip
+    for table in batches(index, [*_KEYS, "sources", "bbox"], without=without):
         placed = table.filter(pc.is_valid(table["bbox"]))
         if placed.num_rows:
             gathered.append(_grouped(_contributions(placed)))
@@ -192,6 +193,16 @@ def _items(scenes: list[dict[str, Any]], manifest: Mapping[str, Any]) -> Iterato
         yield _item(identifier, scene, note, manifest=manifest, source=sources.get(scene["source_id"], {}))
 
 
+def _without_gaps(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep STAC's own fields where every item has them: a table has null where one has not, which they do not allow."""
+    for name in ("gsd", "platform", "instruments"):
+        if not all(name in item["properties"] for item in items):
+            for item in items:
+                if name in item["properties"]:
+                    item["properties"][f"git10m:{name}"] = item["properties"].pop(name)
+    return items
+
+
 def _item(
     identifier: str,
     scene: Mapping[str, Any],
@@ -218,6 +229,7 @@ def _item(
         "instruments": [source["sensor"]] if source.get("sensor") else None,
         "proj:code": note["crs"] if str(note.get("crs") or "").startswith("EPSG:") else None,
     }
+    # Nulls are left out, but for the date, which STAC asks for.
     properties = {key: value for key, value in said.items() if value is not None or key == "datetime"}
     return {
         "type": "Feature",
@@ -277,8 +289,14 @@ def _moment(at: datetime | None, precision: str | None) -> dict[str, Any]:
     if precision in {"year", "month"}:
         year, month = (begin.year + 1, 1) if precision == "year" or begin.month == 12 else (begin.year, begin.month + 1)
         end = datetime(year, month, 1, tzinfo=UTC) - timedelta(seconds=1)
-        return {"datetime": None, "start_datetime": _written(begin), "end_datetime": _written(end), "git10m:dated": True}
-    return {"datetime": _written(begin), "git10m:dated": True}
+        return {
+            "datetime": None,
+            "start_datetime": _written(begin),
+            "end_datetime": _written(end),
+            "git10m:dated": True,
+        }
+    at_once = _written(begin)
+    return {"datetime": at_once, "start_datetime": at_once, "end_datetime": at_once, "git10m:dated": True}
 
 
 def _written(moment: datetime) -> str:
@@ -310,7 +328,9 @@ def _key(name: str) -> str:
 
 def _asset(name: str, note: Mapping[str, Any]) -> dict[str, Any]:
     types = {".parquet": PARQUET, ".tar": "application/x-tar", ".json": "application/json"}
-    roles = ["data"] if name.startswith("data/") else ["collection-mirror"] if name == "scenes.parquet" else ["metadata"]
+    roles = (
+        ["data"] if name.startswith("data/") else ["collection-mirror"] if name == "scenes.parquet" else ["metadata"]
+    )
     said = {"href": f"./{name}", "type": types.get(Path(name).suffix, "text/plain"), "roles": roles}
     # A multihash: 12 is SHA-256, 20 its length in bytes.
     return {**said, "file:size": int(note["bytes"]), "file:checksum": f"1220{note['sha256']}"}

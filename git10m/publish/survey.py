@@ -221,5 +221,3 @@ def _widened(old: tuple[Any, Any] | None, column: pa.ChunkedArray) -> tuple[Any,
 
 def _values(column: pa.ChunkedArray) -> Mapping[Any, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
-
-

@@ -18,7 +18,7 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
 from git10m.recipe.areas import Cities, Region, Sampling, Strata
 from git10m.recipe.captions import Areas, CaptionChecks, Captions, LandCover, Objects, Relief, Similarity
 from git10m.recipe.curation import AestheticScorer, Against, Curation, Duplicates, Embedding, Quota, Scorers, Verdicts
-from git10m.recipe.reading import load_recipe, parse_recipe, read_toml
+from git10m.recipe.reading import load_recipe, parse_captions, parse_recipe, read_toml
 from git10m.recipe.scenes import ClassMask, Modality, Origin, Percentiles, RasterSource, SceneSource, StacSource
 from git10m.recipe.sources import (
     ArchiveSource,
@@ -39,6 +39,7 @@ from git10m.recipe.tables import (
     Tiles,
 )
 from git10m.recipe.values import Interval, is_address, shown
+from git10m.recipe.writers import OpenAIWriter, TransformersWriter
 
 __all__ = [
     "AestheticScorer",
@@ -58,6 +59,7 @@ __all__ = [
     "LandCover",
     "Modality",
     "Objects",
+    "OpenAIWriter",
     "Origin",
     "Output",
     "PairsSource",
@@ -78,12 +80,14 @@ __all__ = [
     "Synthetic",
     "TileServerSource",
     "Tiles",
+    "TransformersWriter",
     "Verdicts",
     "WebListSource",
     "WmtsSource",
     "XyzSource",
     "is_address",
     "load_recipe",
+    "parse_captions",
     "parse_recipe",
     "read_toml",
     "shown",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from git10m.recipe.values import Paths, Table
+from git10m.recipe.writers import OpenAIWriter, TransformersWriter
 
 __all__ = ["Areas", "CaptionChecks", "Captions", "LandCover", "Objects", "Relief", "Similarity"]
 
@@ -173,7 +174,12 @@ class Captions(Table):
     """How captions are written.
 
     Attributes:
-        writer: ``"template"``, or ``"none"`` to leave captions empty.
+        writer: ``"template"``: by rule, from facts. ``"openai"``: a model behind a server. ``"transformers"``: a model
+            on this machine. ``"none"``: captions stay empty.
+        lengths: Captions of every tile; the first is ``caption``, all are in ``captions`` where there are several.
+        fallback: What a tile gets of which a model gives no caption without faults: the template's, or none.
+        openai: The server, for ``writer = "openai"``.
+        transformers: The model, for ``writer = "transformers"``.
         seed: Varies the wording.
         mention: Kinds of fact that a caption may speak of; facts are stored whatever it mentions.
         land_cover: Class raster or polygons.
@@ -184,7 +190,11 @@ class Captions(Table):
         similarity: Models that tell how well captions fit.
     """
 
-    writer: Literal["template", "none"] = "template"
+    writer: Literal["template", "openai", "transformers", "none"] = "template"
+    lengths: tuple[Literal["long", "short"], ...] = Field(default=("long",), min_length=1)
+    fallback: Literal["template", "none"] = "template"
+    openai: OpenAIWriter | None = None
+    transformers: TransformersWriter | None = None
     seed: int = 0
     mention: tuple[Literal["resolution", "platform", "place", "date", "land_cover", "objects", "relief"], ...] = (
         "resolution",
@@ -201,3 +211,60 @@ class Captions(Table):
     objects: tuple[Objects, ...] = ()
     relief: Relief | None = None
     similarity: Similarity | None = None
+
+    @model_validator(mode="after")
+    def _has_its_writer(self) -> Self:
+        if self.writer in {"openai", "transformers"} and getattr(self, self.writer) is None:
+            raise ValueError(
+                f'writer = "{self.writer}" needs the table [captions.{self.writer}], which names the model'
+            )
+        if len(set(self.lengths)) < len(self.lengths):
+            raise ValueError(f"lengths = {list(self.lengths)}: each length once")
+        return self
+
+    @property
+    def layers(self) -> tuple[LandCover | Areas | Objects | Relief, ...]:
+        """All tables of files that tell facts."""
+        single = [layer for layer in (self.land_cover, self.relief) if layer is not None]
+        return (*single, *self.areas, *self.objects)
+
+    @property
+    def drops_rows(self) -> bool:
+        """Whether rows may go for their caption."""
+        return self.similarity is not None and self.similarity.drop_lowest > 0
+
+    def located(self, locate: Callable[[Any], Any]) -> Captions:
+        """Return the table with the paths that ``locate`` makes of its own."""
+
+        def moved(table: Any, name: str) -> Any:
+            if table is None or getattr(table, name) is None:
+                return table
+            return table.model_copy(update={name: locate(getattr(table, name))})
+
+        return self.model_copy(
+            update={
+                "land_cover": moved(self.land_cover, "path"),
+                "areas": tuple(moved(layer, "path") for layer in self.areas),
+                "objects": tuple(moved(layer, "path") for layer in self.objects),
+                "relief": moved(self.relief, "path"),
+                "similarity": moved(moved(self.similarity, "clip"), "siglip"),
+                "openai": moved(self.openai, "cache"),
+                "transformers": moved(self.transformers, "path"),
+            }
+        )
+
+    def canonical(self) -> dict[str, Any]:
+        """Return what is asked for, but not where files and servers are; equal tables, equal JSON."""
+        said = self.model_dump(mode="json")
+        for layer in (said["land_cover"], said["relief"], *said["areas"], *said["objects"]):
+            if layer is not None:
+                del layer["path"]
+        if said["similarity"] is not None:  # what the models come to is told apart by their content
+            del said["similarity"]["clip"], said["similarity"]["siglip"]
+        for name in ("openai", "transformers"):
+            model = getattr(self, name)
+            if name != self.writer:
+                del said[name]  # a table that is not used
+            else:
+                said[name] = {key: value for key, value in said[name].items() if key not in model.manners}
+        return said

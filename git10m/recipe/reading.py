@@ -13,11 +13,12 @@ from pydantic import ValidationError
 
 from git10m.catalog import fill_from_catalog
 from git10m.errors import RecipeError
+from git10m.recipe.captions import Captions
 from git10m.recipe.sources import KINDS
 from git10m.recipe.tables import Recipe
 from git10m.recipe.values import Table
 
-__all__ = ["load_recipe", "parse_recipe", "read_toml"]
+__all__ = ["load_recipe", "parse_captions", "parse_recipe", "read_toml"]
 
 
 def load_recipe(path: Path, *, variables: Mapping[str, str] | None = None) -> Recipe:
@@ -71,6 +72,32 @@ def _checked(raw: Mapping[str, Any], *, name: str, variables: Mapping[str, str])
         return Recipe.model_validate(filled)
     except ValidationError as error:
         raise RecipeError(_explain(error, name)) from error
+
+
+def parse_captions(
+    raw: Mapping[str, Any], *, name: str, variables: Mapping[str, str] | None = None, layers: bool = True
+) -> Captions:
+    """Check the table ``captions`` of a recipe, and nothing else of it.
+
+    Args:
+        raw: The table as the file has it.
+        name: Stands in messages.
+        variables: Values of ``${NAME}``.
+        layers: Layers of facts are read; else their variables need no value.
+
+    Raises:
+        RecipeError: As `load_recipe`.
+    """
+    given = dict(variables or {})
+    filled = {
+        key: _substitute(value, given, name) if layers or key in {"openai", "transformers"} else value
+        for key, value in raw.items()
+    }
+    try:
+        return Captions.model_validate(filled)
+    except ValidationError as error:
+        said = [_explain_one({**found, "loc": ("captions", *found["loc"])}) for found in error.errors()]
+        raise RecipeError("\n".join(dict.fromkeys(f"{name}: {line}" for line in said))) from error
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

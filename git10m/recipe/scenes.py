@@ -201,6 +201,8 @@ class StacSource(SceneSource):
         scale: In the units that the asset's own scale and offset give (reflectance, for example), where it states
             them, else in stored values.
         mask: Pixels that the scene classification makes unusable.
+        alternate: Name of another address of each asset (alternate-assets extension), ``"s3"`` say, that is read
+            where an asset states one.
         sign: ``"planetary-computer"``: have the addresses of assets signed by that service.
     """
 
@@ -218,6 +220,7 @@ class StacSource(SceneSource):
     date: Moment | None = None
     dates: Literal["separate", "mosaic"] = "mosaic"
     mask: ClassMask | None = None
+    alternate: Annotated[str, Field(min_length=1)] | None = None
     sign: Literal["planetary-computer"] | None = None
 
     @model_validator(mode="after")

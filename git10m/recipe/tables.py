@@ -243,16 +243,7 @@ class Recipe(Table):
                 return None
             return model.model_copy(update={name: locate(getattr(model, name)) for name in names})
 
-        said = self.captions
-        captions = said.model_copy(
-            update={
-                "land_cover": moved(said.land_cover, "path"),
-                "areas": tuple(moved(layer, "path") for layer in said.areas),
-                "objects": tuple(moved(layer, "path") for layer in said.objects),
-                "relief": moved(said.relief, "path"),
-                "similarity": moved(said.similarity, "clip", "siglip"),
-            }
-        )
+        captions = self.captions.located(locate)
         region, sampling = self.region, self.sampling
         if region is not None:
             cut = tuple(locate(each) if isinstance(each, str) else each for each in region.exclude)
@@ -280,15 +271,12 @@ class Recipe(Table):
         for source, written in zip(self.source, said["source"], strict=True):
             for name in (*source.places, *source.manners):
                 del written[name]
-        captions = said["captions"]
-        for layer in (captions["land_cover"], captions["relief"], *captions["areas"], *captions["objects"]):
-            if layer is not None:
-                del layer["path"]
+        said["captions"] = self.captions.canonical()
         for other in said["curation"]["against"]:
             del other["path"]
-        models = said["curation"]["embedding"], said["curation"]["scorers"]["aesthetic"], captions["similarity"]
+        models = said["curation"]["embedding"], said["curation"]["scorers"]["aesthetic"]
         for model in models:  # what they come to is told apart by their content
-            for name in {"encoder", "embeddings", "head", "clip", "siglip"} & (model or {}).keys():
+            for name in {"encoder", "embeddings", "head"} & (model or {}).keys():
                 del model[name]
         if said["region"] is not None:  # what its files come to is told apart by its area
             del said["region"]["file"], said["region"]["exclude"]

@@ -176,7 +176,11 @@ def _where(part: str | None) -> str:
 
 
 def _place(place: Mapping[str, Any]) -> str:
-    away = f"{place['distance_km']:.3g} km {place['direction'] or ''} of ".replace("  ", " ") if place.get("direction") else ""
+    away = (
+        f"{place['distance_km']:.3g} km {place['direction'] or ''} of ".replace("  ", " ")
+        if place.get("direction")
+        else ""
+    )
     return f"{away}{place['name']}" + (f", {place['country']}" if place.get("country") else "")
 
 

@@ -99,7 +99,7 @@ def bars(
 def histogram(
     values: npt.NDArray[np.float32],
     *,
-    axis: Axis = Axis(),  # noqa: B008 - frozen
+    axis: Axis = Axis(),
     marks: Sequence[Mark] = (),
     bands: Sequence[Band] = (),
     total: int | None = None,
@@ -129,8 +129,9 @@ def histogram(
         parts.append(_line(frame, mark.value, mark.text, row=row, kind="mark", leftward=mark.value < middle))
     if axis.title:
         parts.append(f'<text class="title" x="{RIGHT}" y="{BASE + 33}" text-anchor="end">{escape(axis.title)}</text>')
-    said = f"{axis.title or 'values'}: from {axis.short(float(numbers.min()))} to {axis.short(float(numbers.max()))}{axis.unit}"
-    said += f", median {axis.short(middle)}{axis.unit}; {total or len(values):,} values"
+    least, largest = axis.short(float(numbers.min())), axis.short(float(numbers.max()))
+    said = f"{axis.title or 'values'}: from {least} to {largest}{axis.unit}, median {axis.short(middle)}{axis.unit}"
+    said += f"; {total or len(values):,} values"
     said += "".join(f"; {mark.text}" for mark in marks)
     drawn = (
         f'<svg class="histogram" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(said)}">'
@@ -171,12 +172,14 @@ def _edges(
         spare = 2.0 if axis.whole else 0.1 * abs(high) or 0.5
         low, high = max(low - spare, axis.limits[0]), min(high + spare, axis.limits[1])
     if axis.logarithmic:
-        return np.geomspace(low, high * (1 + 1e-9), BINS + 1)
+        even: npt.NDArray[np.float64] = np.geomspace(low, high * (1 + 1e-9), BINS + 1)
+        return even
     step = max(_round_up((high - low) / BINS), 1.0 if axis.whole else 0.0)
     first, last = math.floor(low / step + 1e-9), math.floor(high / step + 1e-9) + 1
     if abs(high / step - round(high / step)) < 1e-6 and high >= axis.limits[1] - 1e-9:
         last = round(high / step)  # the largest value that there can be belongs to the last bin
-    return np.arange(first, max(last, first + 1) + 1) * step
+    round_: npt.NDArray[np.float64] = np.arange(first, max(last, first + 1) + 1) * step
+    return round_
 
 
 def _columns(frame: _Frame, edges: npt.NDArray[np.float64], heights: npt.NDArray[np.float64]) -> str:

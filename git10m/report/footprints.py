@@ -63,7 +63,7 @@ class Cells:
 
     def edges(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return left, top, right and bottom in the unit square of the grid."""
-        side = np.exp2(-(self.level - self.up).astype(np.float64))
+        side: FloatArray = np.exp2(-(self.level - self.up).astype(np.float64))
         left, top = self.x * side, self.y * side
         return left, top, left + side, top + side
 
@@ -85,7 +85,9 @@ class Footprints:
             return
         level, x, y = tiles.astype(np.int64).T
         up = np.array([self._up.get(each, 0) for each in range(32)])[level]
-        key = level << _LEVEL | np.asarray(source) << _SOURCE | np.asarray(split) << _SPLIT | (x >> up) << _X | (y >> up)
+        key = (
+            level << _LEVEL | np.asarray(source) << _SOURCE | np.asarray(split) << _SPLIT | (x >> up) << _X | (y >> up)
+        )
         self._merge(np.concatenate([self._keys, key]), np.concatenate([self._counts, np.ones(len(key), np.int64)]))
         while len(self._keys) > MOST_CELLS:
             self._coarsen()

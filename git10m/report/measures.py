@@ -52,7 +52,13 @@ class Measure:
 
     def drawn(self, spread: Spread) -> Markup:
         """Draw the histogram of a column."""
-        axis = Axis(self.unit, f"{self.title}{', logarithmic' if self.logarithmic else ''}", self.logarithmic, self.limits, self.whole)
+        axis = Axis(
+            self.unit,
+            f"{self.title}{', logarithmic' if self.logarithmic else ''}",
+            self.logarithmic,
+            self.limits,
+            self.whole,
+        )
         values = spread.values() * np.float32(self.factor)
         return histogram(values, axis=axis, marks=self.marks, bands=self.bands, total=spread.count)
 
@@ -67,7 +73,13 @@ MEASURES: dict[str, Measure] = {
         main=True,
     ),
     "caption_length": Measure(
-        "Caption length", " words", whole=True, limits=(0.0, np.inf), marks=_CAPTION_MARKS, bands=_CAPTION_BANDS, main=True
+        "Caption length",
+        " words",
+        whole=True,
+        limits=(0.0, np.inf),
+        marks=_CAPTION_MARKS,
+        bands=_CAPTION_BANDS,
+        main=True,
     ),
     "gsd_m": Measure("Ground resolution", " m/px", logarithmic=True, main=True),
     "native_gsd_m": Measure("Resolution of the source", " m/px", logarithmic=True),

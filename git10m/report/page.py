@@ -91,8 +91,10 @@ def write_report(folder: Path, *, extra_figures: Sequence[Figure] = (), seed: in
     values = _values(found, chosen_tiles(folder, found), chosen_refusals(folder, found))
     script = _text("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = page_environment().get_template("report.html.j2").render(
-        **values, figures=figures, script=script, script_digest=digest
+    page = (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(**values, figures=figures, script=script, script_digest=digest)
     )
     path = folder / "report.html"
     write_text(path, page)
@@ -117,9 +119,7 @@ def _values(found: Collected, tiles: Sequence[Shown], refusals: Sequence[Refused
     manifest, accounting = found.manifest, summary["accounting"]
     where = maps(found)
     groups = where["groups"] if where else []
-    cards = [
-        tile_card(tile, place=place_of(tile.values, groups), cover=_cover(tile.values)) for tile in tiles
-    ]
+    cards = [tile_card(tile, place=place_of(tile.values, groups), cover=_cover(tile.values)) for tile in tiles]
     main, further = measured(found)
     unread = [item for item in manifest.get("items", []) if item.get("error") is not None]
     return {
@@ -138,7 +138,7 @@ def _values(found: Collected, tiles: Sequence[Shown], refusals: Sequence[Refused
         "writers": writers(summary),
         "ledger": ledger(manifest),
         "checks": check_tables(summary),
-        "flagged": [card for card in cards if card["flags"]][:24],
+        "flagged": [card for card in cards if card["flags"]][:12],
         "filters": filters(summary, groups),
         "crossed": crossed(found),
         "tiles": cards,

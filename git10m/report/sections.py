@@ -16,11 +16,21 @@ from git10m.report.charts import Axis, bars, histogram
 from git10m.report.footprints import Place, places, position
 from git10m.report.maps import Colours, level_colour, place_map, world_map
 from git10m.report.measures import MEASURES
-from git10m.report.rates import Rate
-from git10m.report.summary import FACETS, HALLUCINATION, Collected
+from git10m.report.summary import FACETS, Collected
 from git10m.report.tally import OTHERS
 
-__all__ = ["PLACE_MAPS", "Chart", "charts", "check_tables", "crossed", "filters", "maps", "measured", "place_of", "writers"]
+__all__ = [
+    "PLACE_MAPS",
+    "Chart",
+    "charts",
+    "check_tables",
+    "crossed",
+    "filters",
+    "maps",
+    "measured",
+    "place_of",
+    "writers",
+]
 
 PLACE_MAPS = 8
 MOST_OPTIONS = 100
@@ -151,7 +161,7 @@ def colours_of(found: Collected) -> Colours:
 
 
 def filters(summary: Mapping[str, Any], groups: Sequence[Place]) -> list[dict[str, Any]]:
-    """Return the choices by which tiles can be filtered, with the rows that each holds; one of one value is left out."""
+    """Return by what tiles can be filtered, with the rows of each value; what has one value alone is left out."""
     accounting = summary["accounting"]
     verdicts = {"kept": accounting["kept"]}
     verdicts |= {verdict: sum(accounting[verdict].values()) for verdict in ("dropped", "failed")}
@@ -189,24 +199,19 @@ def crossed(found: Collected) -> dict[str, Any] | None:
 
 
 def check_tables(summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return rates of captions that contradict the facts, by class and by caption source; None: nothing was checked."""
+    """Return what checks found, and hallucination rates by land cover, object and writer; None: nothing was checked."""
     checks = summary["checks"]
     if not checks["checked"]:
         return None
-    names = list(checks["by_check"])[:6]
-    tables = []
-    for name, title in (("class", "Land cover"), ("caption_source", "Caption by")):
-        rows = [
-            {"name": value, "rate": _hallucinated(counts), "checks": [counts["by_check"].get(each, 0) for each in names]}
-            for value, counts in list(checks[name].items())[:40]
-            if counts["checked"]
-        ]
-        tables.append({"title": title, "rows": rows})
+    rates = checks["hallucination"]
+    titles = {"land_cover": "Land cover", "object": "First kind of object", "caption_source": "Caption by"}
+    groups = {group: [rate for rate in rates if rate["group"] == group] for group in titles}
     return {
-        "all": Rate(checks["flagged"], checks["checked"]),
-        "false": _hallucinated(checks),
-        "names": names,
-        "tables": tables,
+        "all": next((rate for rate in rates if rate["group"] == "all"), None),
+        "checked": checks["checked"],
+        "flagged": checks["flagged"],
+        "by_check": bars(checks["by_check"]) if checks["by_check"] else None,
+        "tables": [{"title": titles[group], "rows": rows[:40]} for group, rows in groups.items() if rows],
     }
 
 
@@ -223,10 +228,6 @@ def writers(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _hallucinated(counts: Mapping[str, Any]) -> Rate:
-    return Rate(counts["by_check"].get(HALLUCINATION, 0), counts["checked"])
-
-
 def _counted(title: str, counts: Mapping[str, int], name: str) -> Chart:
     return Chart(title, bars(counts, links={value: f"#{name}={_quoted(value)}" for value in counts}))
 
@@ -239,9 +240,7 @@ def _years(counts: Mapping[int, int]) -> Markup:
     return histogram(values, axis=Axis(title="year", whole=True, plain=True), total=total)
 
 
-def _choice(
-    name: str, title: str, counts: Mapping[str, int], *, labels: Any = str, least: int = 2
-) -> dict[str, Any]:
+def _choice(name: str, title: str, counts: Mapping[str, int], *, labels: Any = str, least: int = 2) -> dict[str, Any]:
     options = [
         {"value": value, "label": labels(value) or value, "count": count}
         for value, count in list(counts.items())[:MOST_OPTIONS]

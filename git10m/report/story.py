@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from git10m.recipe import Recipe
 from git10m.recipe.curation import Curation
 from git10m.recipe.tables import Splits, Tiles
 
@@ -42,11 +41,12 @@ STEPS = (
     Step("Same place", "of several dates or layers of a place some go", frozenset({"same_place"})),
     Step("Quotas", "no kind of tile is more than its share", frozenset({"quota"})),
     Step("Splits", "training tiles too near to held-out ones go", frozenset({"held_out_copy", "split_buffer"})),
+    Step("Captions", "images that their captions fit worst go", frozenset({"low_similarity"})),
 )
 """Steps in the order in which tiles meet them (families are looked at again after each)."""
 
-_FIRST_PASS = 2
-"""Steps that a tile meets alone; the others look at the whole set."""
+_FIRST_PASS, _SECOND_PASS = 2, 1
+"""Steps before the whole set is looked at, and after that."""
 _NAMED = frozenset().union(*(step.reasons for step in STEPS))
 
 
@@ -82,34 +82,18 @@ def passes(accounting: Mapping[str, Any]) -> list[dict[str, Any]]:
         ``name``, ``came``, ``kept``, ``dropped``, ``failed``.
     """
     found = steps(accounting)
-    first, later = found[:_FIRST_PASS], found[_FIRST_PASS:]
     failed = sum(found[0]["went"].values())
-    alone = sum(sum(step["went"].values()) for step in first) - failed
-    together = sum(sum(step["went"].values()) for step in later)
-    judged = first[-1]["left"]
-    return [
-        {
-            "name": "First pass: a tile at a time",
-            "came": first[0]["came"],
-            "kept": judged,
-            "dropped": alone,
-            "failed": failed,
-        },
-        {
-            "name": "Barrier: the whole set",
-            "came": judged,
-            "kept": judged - together,
-            "dropped": together,
-            "failed": 0,
-        },
-        {
-            "name": "Second pass: captions and shards",
-            "came": judged - together,
-            "kept": int(accounting["kept"]),
-            "dropped": judged - together - int(accounting["kept"]),
-            "failed": 0,
-        },
-    ]
+    parts = {
+        "First pass: a tile at a time": found[:_FIRST_PASS],
+        "Barrier: the whole set": found[_FIRST_PASS:-_SECOND_PASS],
+        "Second pass: captions and shards": found[-_SECOND_PASS:],
+    }
+    told = []
+    for number, (name, part) in enumerate(parts.items()):
+        lost = failed if number == 0 else 0
+        came, left = part[0]["came"], part[-1]["left"]
+        told.append({"name": name, "came": came, "kept": left, "dropped": came - left - lost, "failed": lost})
+    return told
 
 
 def rules(recipe: Mapping[str, Any] | None) -> list[tuple[str, str]]:

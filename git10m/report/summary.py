@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from git10m import records
+from git10m.captions.rates import COLUMNS, GROUPS, Rate, hallucination_rates
 from git10m.errors import DatasetError
 from git10m.publish import SPLITS, read_manifest
 from git10m.report.footprints import Footprints
@@ -23,7 +24,7 @@ from git10m.report.story import passes, steps
 from git10m.report.tally import Facets, Sampler, Spread
 from git10m.report.wording import WordingTally
 
-__all__ = ["COUNTED", "FACETS", "HALLUCINATION", "MEASURED", "Collected", "check_of", "collect", "open_table", "summarise", "summary_of"]
+__all__ = ["COUNTED", "FACETS", "MEASURED", "Collected", "check_of", "collect", "open_table", "summarise", "summary_of"]
 
 FACETS = ("level", "source_id", "split", "licence", "class", "caption_source", "flags")
 """What rows are counted by, each alone and all together. ``class`` is the land cover of the largest share, ``flags``
@@ -56,15 +57,12 @@ MEASURED = (
 )
 """Columns of the index whose distribution is told."""
 
-HALLUCINATION = "contradiction"
-"""The check that holds captions against facts: what it flags is hallucinated."""
-
 QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 TILES, REFUSALS = 240, 160
 """Rows and rejections that are drawn for the gallery."""
 REMEMBERED = 262_144
 """Values of a column from which quantiles are taken; of a longer one every second, third … is remembered."""
-READ_CAPTIONS = 100_000
+READ_CAPTIONS = 50_000
 """Captions that are read word by word, spread evenly."""
 _BATCH_ROWS = 32_768
 
@@ -79,7 +77,8 @@ class Collected:
         counts: For each of ``COUNTED``, rows by value (None: not stated).
         facets: Rows by `FACETS`.
         spreads: For each column of ``MEASURED``, its values.
-        checks: Rows whose caption a check flagged, by (class, caption source, check).
+        checks: Rows whose caption a check flagged, by check.
+        rates: Captions that could be held against facts, and those that contradict them, by (group, name).
         wording: Of the captions.
         cells: Where rows are.
         chosen: Rows for the gallery, evenly over levels, sources, splits and what checks say, else at random.
@@ -95,7 +94,8 @@ class Collected:
     counts: dict[str, Counter[Any]]
     facets: Facets
     spreads: dict[str, Spread]
-    checks: Counter[tuple[str | None, str | None, str]]
+    checks: Counter[str]
+    rates: dict[tuple[str, str], Rate]
     wording: WordingTally
     cells: Footprints
     chosen: list[int]
@@ -164,7 +164,8 @@ def summarise(folder: Path) -> dict[str, Any]:
     reason, ``balanced``: whether planned = kept + dropped + failed, the files holding just as many, ``passes`` and
     ``steps``: the same by pass and by step of the build); ``counts`` (rows by value of the columns in ``COUNTED``);
     ``quantiles`` (of the columns in ``MEASURED`` that have values); ``captions`` (rows with one, figures of the texts
-    by caption source and by source); ``checks`` (captions checked and flagged, by check, class and caption source);
+    by caption source and by source); ``checks`` (captions checked and flagged, by check, and
+    rates of `captions.rates`);
     ``bounds`` in degrees; ``acquired`` (first and last, ISO 8601); ``bytes`` of the shards; ``items`` (read, unread).
 
     Raises:
@@ -215,7 +216,8 @@ class _IndexPass:
         self.facets = Facets(FACETS)
         self.further = Facets(("enhanced", "year"))
         self.spreads = {name: Spread(-(-rows // REMEMBERED) or 1) for name in MEASURED}
-        self.checks: Counter[tuple[str | None, str | None, str]] = Counter()
+        self.checks: Counter[str] = Counter()
+        self.rates: dict[tuple[str, str], Rate] = {}
         self.wording = WordingTally(-(-rows // READ_CAPTIONS) or 1)
         self.cells = Footprints()
         self.sampler = Sampler(TILES, seed=seed)
@@ -224,7 +226,11 @@ class _IndexPass:
         self.box: tuple[float, float, float, float] | None = None
 
     def add(self, columns: dict[str, pa.Array]) -> None:
-        given = {**columns, "class": _largest_cover(columns["caption_facts"]), "flags": _state(columns["caption_flags"])}
+        given = {
+            **columns,
+            "class": _largest_cover(columns["caption_facts"]),
+            "flags": _state(columns["caption_flags"]),
+        }
         combined = self.facets.add({name: given[name] for name in FACETS})
         self.further.add({"enhanced": columns["enhanced"], "year": pc.year(columns["acquired_at"])})
         # Licences, classes and writers would share the few pictures out too thinly.
@@ -241,17 +247,18 @@ class _IndexPass:
         )
         for name in MEASURED:
             self.spreads[name].add(columns[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
-        self.wording.add(
-            columns["caption"], by={name: columns[name] for name in ("caption_source", "source_id")}
-        )
+        self.wording.add(columns["caption"], by={name: columns[name] for name in ("caption_source", "source_id")})
         self._add_checks(given)
         self._add_extent(columns)
 
     def _add_checks(self, columns: Mapping[str, pa.Array]) -> None:
         flagged = pc.fill_null(pc.greater(pc.list_value_length(columns["caption_flags"]), 0), False)
-        of_row = (columns[name].filter(flagged).to_pylist() for name in ("class", "caption_source", "caption_flags"))
-        for cover, writer, flags in zip(*of_row, strict=True):
-            self.checks.update({(cover, writer, check): 1 for check in {check_of(flag) for flag in flags if flag}})
+        for flags in columns["caption_flags"].filter(flagged).to_pylist():
+            self.checks.update({check_of(flag) for flag in flags if flag})
+        for rate in hallucination_rates([pa.table({name: columns[name] for name in COLUMNS})]):
+            key = rate.group, rate.name
+            before = self.rates.get(key, Rate(*key, 0, 0))
+            self.rates[key] = Rate(*key, before.verifiable + rate.verifiable, before.contradicted + rate.contradicted)
 
     def _add_extent(self, columns: Mapping[str, pa.Array]) -> None:
         span = pc.min_max(columns["acquired_at"]).as_py()
@@ -273,6 +280,7 @@ class _IndexPass:
             facets=self.facets,
             spreads=self.spreads,
             checks=self.checks,
+            rates=self.rates,
             wording=self.wording,
             cells=self.cells,
             chosen=self.sampler.chosen(),
@@ -343,36 +351,22 @@ def _accounting(found: Collected) -> dict[str, Any]:
 
 
 def _captions(found: Collected) -> dict[str, Any]:
-    by = {name: {value: each.as_json() for value, each in found.wording.of(name).items()} for name in ("caption_source", "source_id")}
+    by = {
+        name: {value: each.as_json() for value, each in found.wording.of(name).items()}
+        for name in ("caption_source", "source_id")
+    }
     return {"rows": sum(each["captions"] for each in by["source_id"].values()), **by}
 
 
 def _checks(found: Collected) -> dict[str, Any]:
-    """Return how many captions were checked and flagged, in all, and by class and by caption source."""
-    everything: dict[str, Any] = {"checked": 0, "flagged": 0, "by_check": Counter()}
-    groups: dict[str, dict[str, dict[str, Any]]] = {"class": {}, "caption_source": {}}
-
-    def counters(cover: str | None, writer: str | None) -> list[dict[str, Any]]:
-        named = (("class", cover), ("caption_source", writer))
-        return [
-            everything,
-            *(groups[n].setdefault(_text(v), {"checked": 0, "flagged": 0, "by_check": Counter()}) for n, v in named),
-        ]
-
-    for combination, count in found.facets.crossed().items():
-        values = dict(zip(FACETS, combination, strict=True))
-        if values["flags"] is not None:
-            for counter in counters(values["class"], values["caption_source"]):
-                counter["checked"] += count
-                counter["flagged"] += count * (values["flags"] == "flagged")
-    for (cover, writer, check), count in found.checks.items():
-        for counter in counters(cover, writer):
-            counter["by_check"][check] += count
-    for counter in (everything, *groups["class"].values(), *groups["caption_source"].values()):
-        counter["by_check"] = dict(sorted(counter["by_check"].items(), key=lambda entry: (-entry[1], entry[0])))
-    return everything | {
-        name: dict(sorted(group.items(), key=lambda entry: (-entry[1]["checked"], entry[0])))
-        for name, group in groups.items()
+    """Return how many captions were checked and flagged, and the rates of those that facts do not bear out."""
+    state = found.counts["flags"]
+    rates = sorted(found.rates.values(), key=lambda rate: (GROUPS.index(rate.group), -rate.verifiable, rate.name))
+    return {
+        "checked": sum(count for value, count in state.items() if value is not None),
+        "flagged": state["flagged"],
+        "by_check": dict(sorted(found.checks.items(), key=lambda entry: (-entry[1], entry[0]))),
+        "hallucination": [rate.as_json() for rate in rates if rate.verifiable],
     }
 
 

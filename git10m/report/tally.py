@@ -92,7 +92,11 @@ class Facets:
 
 def scattered(rows: IntArray, *, seed: int) -> npt.NDArray[np.uint64]:
     """Return a number for each row that looks random and depends on the row and the seed alone (splitmix64)."""
-    mixed = (rows.astype(np.uint64) + np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+    return _mixed(rows.astype(np.uint64) ^ _mixed(np.array([seed], np.uint64)))
+
+
+def _mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    mixed = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))

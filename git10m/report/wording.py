@@ -25,15 +25,23 @@ class _Distinct:
 
     def __init__(self) -> None:
         self._hashes = np.empty(0, np.uint64)
+        self._waiting: list[npt.NDArray[np.uint64]] = []
         self._full = False
 
     def add(self, hashes: npt.NDArray[np.uint64]) -> None:
-        found = np.unique(np.concatenate([self._hashes, hashes]))
+        self._waiting.append(hashes[hashes < self._hashes[-1]] if self._full else hashes)
+        if sum(map(len, self._waiting)) > DISTINCT_EXACT // 2:
+            self._merge()
+
+    def _merge(self) -> None:
+        found = np.unique(np.concatenate([self._hashes, *self._waiting]))
+        self._waiting.clear()
         self._full = self._full or len(found) > DISTINCT_EXACT
         self._hashes = found[:DISTINCT_EXACT]
 
     @property
     def number(self) -> int:
+        self._merge()
         if not self._full:
             return len(self._hashes)
         # The k-th smallest of n uniform numbers lies at about k / n (Bar-Yossef et al. 2002).
@@ -41,6 +49,7 @@ class _Distinct:
 
     @property
     def exact(self) -> bool:
+        self._merge()
         return not self._full
 
 

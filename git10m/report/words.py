@@ -75,7 +75,7 @@ def in_words(summary: Mapping[str, Any]) -> list[str]:
 
 def _spreads(summary: Mapping[str, Any]) -> list[str]:
     names = ("count", "mean", "min", "p05", "p50", "p95", "max")
-    rows = [("", *names)]
+    rows: list[tuple[str, ...]] = [("", *names)]
     for name, measure in MEASURES.items():
         if found := summary["quantiles"].get(name):
             rows.append((measure.title + (f" ({measure.unit.strip()})" if measure.unit else ""), f"{found['count']:,}"))
@@ -97,13 +97,24 @@ def _captions(summary: Mapping[str, Any]) -> list[str]:
     if checks["checked"]:
         lines += ["", f"checks: {checks['flagged']:,} of {checks['checked']:,} captions flagged"]
         lines += _table([(check, f"{count:,}") for check, count in checks["by_check"].items()])
+    if rates := checks["hallucination"]:
+        lines += ["", "hallucination rate (verifiable, contradicted, rate, 95 % interval)"]
+        lines += _table([_rate(rate) for rate in rates])
     return lines
+
+
+def _rate(rate: Mapping[str, Any]) -> tuple[str, ...]:
+    name = "all" if rate["group"] == "all" else f"{rate['group'].replace('_', ' ')}: {rate['name']}"
+    low, high = rate["interval"]
+    counts = f"{rate['verifiable']:,}", f"{rate['contradicted']:,}"
+    return name, *counts, f"{100 * rate['rate']:.2f} %", f"{100 * low:.2f}–{100 * high:.2f} %"
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
-        "  " + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        "  "
+        + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
         for row in rows
     ]
 

@@ -227,9 +227,12 @@ def _opened(address: str, overview: int | None, stamp: tuple[int, int]) -> Any:
     except READ_ERRORS as error:
         if is_address(address) and (why := refusal(address)) is not None:
             raise SourceError(f"{shown(address)}: cannot be opened; {why}") from error
-        hint = "it is empty" if stamp[0] == 0 else f"GDAL says: {_said(error, address)}"
+        said = "it is empty" if stamp[0] == 0 else f"GDAL says: {_said(error, address)}"
+        advice = (
+            "download it, for its server sends only whole files" if "Range downloading" in said else "fetch it again"
+        )
         raise SourceError(
-            f"{shown(address)}: not a raster that can be opened ({hint}); fetch it again, or leave it out with exclude"
+            f"{shown(address)}: not a raster that can be opened ({said}); {advice}, or leave it out with exclude"
         ) from error
 
 

@@ -7,26 +7,29 @@ resampled.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import io
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from git10m.grid import IntArray, Tile
 from git10m.sources import Encoded
 
-__all__ = ["Address", "Served", "ServedGrid", "decode", "magic", "plain_credit"]
+__all__ = ["Address", "Served", "ServedGrid", "decode", "magic", "plain_credit", "unpacked"]
 
 Address = tuple[int, int, int]
 """(z, x, y) of a served tile, rows from the north."""
 
 _MOST_PX = 8192
 """Sides of a tile beyond this are a fault, or an attack."""
+_MOST_UNPACKED_BYTES = 2**26
 _MAGIC = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"))
 
 
@@ -72,16 +75,31 @@ def decode(data: bytes, *, fill: tuple[int, int, int]) -> Served:
             frames = getattr(image, "n_frames", 1)
             image.load()
             mode = image.mode
+            # Some readers heed a tag that turns the picture, others do not: upright and without it all see the same.
+            turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            shown = ImageOps.exif_transpose(image) if turned else image
             transparent = "A" in mode or "transparency" in image.info
-            rgba = np.asarray(image.convert("RGBA")) if transparent else None
-            pixels = rgba[..., :3] if rgba is not None else _rgb(image)
+            rgba = np.asarray(shown.convert("RGBA")) if transparent else None
+            pixels = rgba[..., :3] if rgba is not None else _rgb(shown)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"a {name.upper()} image that is not whole ({error})") from error
     valid = np.ones(pixels.shape[:2], dtype=bool) if rgba is None else rgba[..., 3] >= 128
     if not valid.all():
         pixels = np.where(valid[..., None], pixels, np.array(fill, dtype=np.uint8))
-    plain = mode == "RGB" and name != "png" and frames == 1
+    plain = mode == "RGB" and name != "png" and frames == 1 and not turned
     return Served(np.ascontiguousarray(pixels), valid, Encoded(data, name) if plain else None)
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return an image without the gzip around it that some archives and buckets give every file."""
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    packing = zlib.decompressobj(wbits=31)
+    with contextlib.suppress(zlib.error):
+        image = packing.decompress(data, _MOST_UNPACKED_BYTES)
+        if packing.eof:
+            return image
+    return data  # what it is not, the decoder will say
 
 
 def plain_credit(said: object) -> str | None:

@@ -4,7 +4,9 @@
   const outcome = document.getElementById("outcome");
   const data = document.getElementById("crossed");
   const crossed = data ? JSON.parse(data.textContent) : null;
-  const lists = [["kept", 24], ["notkept", 24]].flatMap(([id, step]) => {
+  // A narrow screen scrolls far enough past a dozen.
+  const first = innerWidth < 600 ? 12 : 24;
+  const lists = [["kept", first], ["notkept", first]].flatMap(([id, step]) => {
     const box = document.getElementById(id);
     if (!box) return [];
     const cards = [...box.querySelectorAll(":scope > article")];
@@ -15,11 +17,11 @@
     box.after(more);
     const list = { box, cards, words, more, step, shown: step };
     more.addEventListener("click", () => {
-      const first = list.shown;
+      const from = list.shown;
       list.shown += list.step;
       show();
       // The first of those that came new, for whoever goes on with the keyboard.
-      const next = list.found[first];
+      const next = list.found[from];
       if (next) { next.tabIndex = -1; next.focus({ preventScroll: true }); }
     });
     return [list];

@@ -4,7 +4,8 @@
 
 A server on loopback (a process of its own) gives JPEGs of 256 px. ``git10m build --fetch-only`` keeps them in its
 store; img2dataset writes them to parquet without re-encoding. Both run two processes with as many connections, and no
-limits. A third figure is the whole ``git10m build``: fetched, measured, hashed, captioned, indexed, with its report.
+limits. A third figure is the whole ``git10m build``: fetched, measured, scored, hashed, compared, captioned, indexed,
+with its report.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ pictures = [path.read_bytes() for path in sorted(Path(sys.argv[1]).glob("*.jpg")
 
 async def tile(request):
     z, x, y = (int(request.match_info[name]) for name in "zxy")
-    body = pictures[(x * 131 + y) % len(pictures)] + x.to_bytes(4) + y.to_bytes(4)
+    body = pictures[(y * 100 + x) % len(pictures)] + x.to_bytes(4) + y.to_bytes(4)
     return web.Response(body=body, content_type="image/jpeg")
 
 app = web.Application()
@@ -46,17 +47,17 @@ LEVEL, X, Y = 16, 34000, 22000
 CONNECTIONS = 16
 
 
-def pictures(folder: Path) -> None:
-    """Write 64 JPEGs of some 15 kB, as tiles of imagery have."""
+def pictures(folder: Path, count: int) -> None:
+    """Write JPEGs of some 15 kB, as tiles of imagery have, no two alike: copies would be dropped as such."""
     folder.mkdir()
-    for seed in range(64):
+    for seed in range(count):
         draws = np.random.default_rng(seed)
         small = Image.fromarray(draws.integers(40, 220, (48, 48, 3), dtype=np.uint8)).resize(
             (256, 256), Image.Resampling.BICUBIC
         )
         buffer = io.BytesIO()
         small.save(buffer, "jpeg", quality=85)
-        (folder / f"{seed:02d}.jpg").write_bytes(buffer.getvalue())
+        (folder / f"{seed:06d}.jpg").write_bytes(buffer.getvalue())
 
 
 def recipe(folder: Path, port: int, side: tuple[int, int]) -> Path:
@@ -130,7 +131,7 @@ def main() -> None:
     side = (100, said.tiles // 100)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        pictures(folder / "pictures")
+        pictures(folder / "pictures", said.tiles)
         server = subprocess.Popen([sys.executable, "-c", SERVER, str(folder / "pictures"), str(said.port)])
         try:
             time.sleep(2)

@@ -130,6 +130,13 @@ def test_what_a_server_refuses_is_told_without_the_signature(answer: Answer, mes
     assert "a.tif" in str(told.value)
 
 
+def test_a_server_that_knows_no_ranges_is_told(tmp_path: Path):
+    whole = cog(tmp_path / "a.tif", side=512).read_bytes()
+    server = RudeServer(lambda *_: Answer(200, whole, {"Content-Type": "image/tiff"}))
+    with server, pytest.raises(SourceError, match=r"a.tif: .*; download it, for its server sends only whole files"):
+        mosaic(source(f"{server.url}/a.tif"))
+
+
 def test_a_host_that_is_not_there_is_told():
     with pytest.raises(SourceError, match=r"a\.tif: cannot be opened; 127\.0\.0\.1 cannot be reached"):
         mosaic(source("http://127.0.0.1:9/a.tif"))

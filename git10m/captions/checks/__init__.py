@@ -28,18 +28,20 @@ from git10m.captions.checks.contradictions import ground_contradictions
 from git10m.captions.checks.counts import count_contradictions
 from git10m.captions.checks.form import form_faults, length_fault, repetitions
 from git10m.captions.checks.hedges import hedges
-from git10m.captions.checks.knowledge import Known, known_of
+from git10m.captions.checks.knowledge import Known, known_of, looked_for
 from git10m.captions.checks.language import language_faults
 from git10m.captions.checks.particulars import Ground, particular_contradictions
 from git10m.captions.checks.reading import Text, read
 
-__all__ = ["VERSION", "Flag", "Ground", "check"]
+__all__ = ["VERSION", "Flag", "Ground", "check", "looked_for"]
 
 VERSION = "1"
 """Changes when the same caption and facts would get other flags."""
 
 _MOST_CHARACTERS = 200_000
 """What comes after is not read; such a caption is flagged by its length."""
+_MOST_COMPARED = 10_000
+"""Characters that are held against facts: a hundred words are wanted, a thousand are read."""
 _MOST_FLAGS = 20
 
 
@@ -77,7 +79,7 @@ def check(
         kind: Bounds of length that hold: of a long or short caption, or of one that was given with its image.
     """
     text = read(caption[:_MOST_CHARACTERS])
-    known = None if facts is None else known_of(facts)
+    known = None if facts is None else known_of(facts, kinds=None if ground is None else ground.kinds)
     flags = dict.fromkeys(
         Flag(name, detail)
         for name in rules.use
@@ -96,21 +98,22 @@ def _details(
     ground: Ground | None,
     kind: str,
 ) -> list[str]:
-    masked = named_words(text, known) if name in {"hedge", "contradiction"} else set()
     if name == "hedge":
-        return hedges(text, banned=rules.banned, allowed=rules.allowed, masked=masked)
+        return hedges(text, banned=rules.banned, allowed=rules.allowed, masked=named_words(text, known))
     if name == "length":
         least = rules.min_words if kind == "long" else rules.short_min_words
         most = rules.short_max_words if kind == "short" else rules.max_words
         fault = length_fault(caption, least=least, most=most)
         return [] if fault is None else [fault]
     if name == "contradiction":
-        return [] if known is None else list(_contradictions(text, known, ground=ground, masked=masked))
+        return [] if known is None else list(_contradictions(text, known, ground=ground))
     judge = {"language": language_faults, "repetition": repetitions, "form": form_faults}[name]
     return judge(text)
 
 
-def _contradictions(text: Text, known: Known, *, ground: Ground | None, masked: set[int]) -> Iterator[str]:
+def _contradictions(text: Text, known: Known, *, ground: Ground | None) -> Iterator[str]:
+    text = text if len(text.raw) <= _MOST_COMPARED else read(text.raw[:_MOST_COMPARED])
+    masked = named_words(text, known)
     claims = claims_of(text, known, masked=masked)
     yield from ground_contradictions(text, claims, known)
     yield from count_contradictions(text, claims, known)

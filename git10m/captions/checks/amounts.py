@@ -32,15 +32,23 @@ class Amount:
 
 
 _FRACTIONS = {"half": 0.5, "third": 0.33, "quarter": 0.25, "fifth": 0.2}
-_BETWEEN = frozenset(
-    ["cover", "covers", "covering", "covered", "by", "with", "make", "makes", "making", "made", "up", "take", "takes", "taking", "occupy", "occupies", "occupied", "for", "account", "accounts", "at", "about", "around", "roughly", "approximately", "nearly", "almost", "over", "some", "an", "estimated", "(", ",", "of", "the", "this", "that", "tile", "scene", "image", "area", "land", "ground", "surface", "frame", "view", "it", "is", "are", "being", "comprise", "comprises", "comprising", "constitute", "constitutes", "span", "spans", "most", "widespread", "class", "part", "small", "large", "moderate", "very", "a", "total", "dominate", "dominates", "dominated", "landscape", "as", "under", "picture", "whole", "entire", "just", "more", "than", "less", "remaining", "rest", "includes", "consists", "consist", "form", "forms", "only", "aerial", "satellite", "synthetic", "overhead", "photo", "photograph", "region", "remainder"]
-)
+_BETWEEN_LISTED = """
+    fills fill filling blankets carpets
+    cover covers covering covered by with make makes making made up take takes taking occupy occupies occupied for
+    account accounts at about around roughly approximately nearly almost over some an estimated ( , of the this
+    that tile scene image area land ground surface frame view it is are being comprise comprises comprising
+    constitute constitutes span spans most widespread class part small large moderate very a total dominate
+    dominates dominated landscape as under picture whole entire just more than less remaining rest includes
+    consists consist form forms only aerial satellite synthetic overhead photo photograph region remainder
+"""
+_BETWEEN = frozenset(_BETWEEN_LISTED.split())
 _ADJECTIVES_REACH = 3
 _PREVAILING = frozenset({"mostly", "mainly", "predominantly", "primarily", "largely", "chiefly", "principally"})
 _ENTIRELY = frozenset({"entirely", "completely", "fully", "wholly", "totally", "exclusively", "solely"})
-_SCENE = frozenset(
-    ["scene", "image", "tile", "area", "frame", "view", "landscape", "picture", "ground", "land", "surface", "terrain", "region", "photo", "photograph", "it"]
-)
+_SCENE_LISTED = """
+    scene image tile area frame view landscape picture ground land surface terrain region photo photograph it
+"""
+_SCENE = frozenset(_SCENE_LISTED.split())
 _COVERS = frozenset({"covers", "cover", "occupies", "occupy", "fills", "fill", "blankets", "blanket", "carpets"})
 
 

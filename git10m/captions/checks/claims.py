@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from git10m.captions.checks.concepts import CONCEPTS
 from git10m.captions.checks.knowledge import VOCABULARY, Known
 from git10m.captions.checks.reading import Phrases, Text
 
@@ -34,18 +35,30 @@ class Claim:
 
 _NEGATORS = frozenset(
     {"no", "without", "not", "lacking", "lacks", "lack", "devoid", "neither", "nor", "never", "nothing", "zero"}
-    | {"none", "cannot", "hardly", "absence", "minus", "instead", "rather", "excluding", "absent"}
+    | {"none", "cannot", "hardly", "absence", "nowhere", "minus", "instead", "rather", "excluding", "absent"}
 )
+_LOCAL = frozenset({"without", "devoid", "lacking", "free"})
 _NEGATED_AFTER = frozenset({"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible"})
+_INVERTED = frozenset({"is", "are", "can", "was", "were"})
+_ARTICLES = frozenset({"the", "a", "an", "its", "this"})
+_BEFORE_ARTICLES = _NEGATORS | _INVERTED | {"of", "or", "there", ","}
 _NO_NEGATION = frozenset(
     {"only", "fewer", "less", "more", "just", "far", "longer", "doubt", "all", "entirely", "merely"}
 )
-_VERBS = frozenset(
-    ["is", "are", "was", "were", "be", "been", "has", "have", "had", "shows", "show", "showing", "covers", "cover", "covering", "crosses", "cross", "crossing", "runs", "run", "running", "lies", "lie", "lying", "stands", "stand", "stretches", "stretch", "dominates", "dominate", "surrounds", "surround", "fills", "fill", "cuts", "cut", "winds", "wind", "flows", "flow", "borders", "border", "lines", "line", "occupies", "occupy", "extends", "extend", "makes", "make", "contains", "contain", "includes", "include", "features", "feature", "reveals", "reveal", "can", "appears", "appear", "remains", "remain", "dot", "dots", "passes", "pass", "leads", "lead", "meets", "meet", "sits", "sit", "surrounded", "bordered", "bounded", "flanked", "lined", "covered", "filled", "dotted", "crossed", "dominated", "blankets", "blanket"]
-)
-_PREPOSITIONS = frozenset(
-    ["on", "in", "at", "along", "near", "by", "across", "through", "around", "between", "beside", "beside", "over", "under", "from", "to", "into", "toward", "towards", "within", "behind", "above", "below", "amid", "amidst", "among", "alongside", "next", "opposite", "against", "with", "past", "beyond", "after", "before", "onto"]
-)
+_VERBS_LISTED = """
+    is are was were be been has have had shows show showing covers cover covering crosses cross crossing runs run
+    running lies lie lying stands stand stretches stretch dominates dominate surrounds surround fills fill cuts cut
+    winds wind flows flow borders border lines line occupies occupy extends extend makes make contains contain
+    includes include features feature reveals reveal can appears appear remains remain dot dots passes pass leads
+    lead meets meet sits sit surrounded bordered bounded flanked lined covered filled dotted crossed dominated
+    blankets blanket
+"""
+_VERBS = frozenset(_VERBS_LISTED.split())
+_PREPOSITIONS_LISTED = """
+    on in at along near by across through around between beside beside over under from to into toward towards
+    within behind above below amid amidst among alongside next opposite against with past beyond after before onto
+"""
+_PREPOSITIONS = frozenset(_PREPOSITIONS_LISTED.split())
 _BREAKS = frozenset(
     {";", ":", ".", "!", "?", "(", ")", "—", "–", "-", "but", "while", "whereas", "although", "which"}
 ) | {
@@ -61,6 +74,7 @@ _LENGTHS = frozenset({"km", "kilometre", "kilometres", "kilometer", "kilometers"
 _RELATIONAL = frozenset(
     {"of", "near", "from", "in", "around", "at", "to", "towards", "outside", "for", "by", "over", "above"}
 )
+_LONGEST_NAME = 6
 _FEATURE_FIRST = frozenset(
     {"lake", "river", "mount", "cape", "gulf", "bay", "port", "loch", "castle", "isle", "island"}
 )
@@ -77,10 +91,10 @@ def _names_in(text: Text, known: Known) -> list[tuple[int, int]]:
     found = []
     there = set(text.words)
     for words in known.names:
-        if words[0] not in there:
+        if not there.issuperset(words):
             continue
         size = len(words)
-        for i in range(len(text.words) - size + 1):
+        for i in (i for i, word in enumerate(text.words) if word == words[0]):
             if tuple(text.words[i : i + size]) == words and _is_name(text, i, i + size):
                 found.append((i, i + size))
     return found
@@ -112,7 +126,8 @@ def claims_of(text: Text, known: Known | None, *, masked: set[int]) -> list[Clai
             concept, absent = concept[1:], True
         claims.append(Claim(match.start, match.end, concept, absent=absent, said=bool(concept)))
     claims.sort(key=lambda claim: claim.start)
-    return [_looked_at(text, claim) for claim in claims]
+    ends = {claim.end for claim in claims if claim.class_words or (claim.concept and CONCEPTS[claim.concept].kinds)}
+    return [_looked_at(text, claim, ends) for claim in claims]
 
 
 def _class_claims(text: Text, known: Known | None, masked: set[int]) -> list[Claim]:
@@ -123,24 +138,31 @@ def _class_claims(text: Text, known: Known | None, masked: set[int]) -> list[Cla
     names = {entry.words: entry.words for entry in known.cover if entry.words and entry.words[0] in there}
     if not names:
         return []
-    terms = {match.start: match for match in VOCABULARY.find(text.words, taken=masked)}
+    terms = {i: match for match in VOCABULARY.find(text.words, taken=masked) for i in range(match.start, match.end)}
     claims = []
     for match in Phrases(names).find(text.words, taken=masked):
         term = terms.get(match.start)
-        if term is not None and term.end > match.end:
+        if term is not None and term.end >= match.end and term.end - term.start > match.end - match.start:
             continue
-        same = term.value if term is not None and term.end == match.end and not term.value.startswith("-") else ""
-        claims.append(Claim(match.start, match.end, same, class_words=match.value))
+        same = term is not None and (term.start, term.end) == (match.start, match.end)
+        concept = term.value if term is not None and same and not term.value.startswith("-") else ""
+        claims.append(Claim(match.start, match.end, concept, class_words=match.value))
     return claims
 
 
-def _looked_at(text: Text, claim: Claim) -> Claim:
+def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     """Tell negations, comparisons, distances and names from claims."""
     if not claim.said:
         return claim
     if _is_figure(text, claim) or _is_distant(text, claim) or (not claim.class_words and _in_name(text, claim)):
         return Claim(claim.start, claim.end, claim.concept, claim.class_words, said=False)
-    if not claim.absent and (_negated_before(text, claim.start) or _negated_after(text, claim.end)):
+    if claim.absent:
+        return claim
+    negator = _negated_before(text, claim.start)
+    if negator is not None and negator in ends and text.words[negator] in _LOCAL:
+        # "Barren land without any vegetation" speaks of that land, not of the tile.
+        return Claim(claim.start, claim.end, claim.concept, claim.class_words, said=False)
+    if negator is not None or _negated_after(text, claim.end):
         return Claim(claim.start, claim.end, claim.concept, claim.class_words, absent=True)
     return claim
 
@@ -149,7 +171,7 @@ def _is_figure(text: Text, claim: Claim) -> bool:
     """Find comparisons ("like a river", "river-like") and what was ("former airfield")."""
     words, i = text.words, claim.start
     for j in range(i - 1, max(-1, i - 4), -1):
-        if words[j] in _LIKE:
+        if words[j] in _LIKE and not text.joined[j]:
             return not (words[j] == "like" and j and words[j - 1].startswith("look"))
         if words[j] in {"former", "formerly", "abandoned"} and words[j] != "abandoned":
             return True
@@ -180,15 +202,14 @@ def _in_name(text: Text, claim: Claim) -> bool:
         # At the beginning of a sentence a capital tells nothing, but a second one does: "Forest Hills lies in …".
         return text.first[claim.start] and follows and capital[claim.start] and words[claim.start] not in _FEATURE_FIRST
     start, end = claim.start, claim.end
-    while start and capital[start - 1]:
+    while start > claim.start - _LONGEST_NAME and start and capital[start - 1]:
         start -= 1
-    while end < len(words) and capital[end]:
+    while end < min(len(words), claim.end + _LONGEST_NAME) and capital[end]:
         end += 1
-    if (
-        end - start == claim.end - claim.start
-    ):  # alone in capitals: "a River", or the name of a place: "near Lake, France"
+    if end - start == claim.end - claim.start:  # alone in capitals: "a River", or a place: "near Lake, France"
         before = words[start - 1] if start else ""
-        return before in _RELATIONAL and words[end : end + 1] == [","]
+        among_names = before in {",", "and"} and start > 1 and capital[start - 2]
+        return among_names or (before in _RELATIONAL and words[end : end + 1] == [","])
     before = words[start - 1] if start else ""
     if before == "the" and start > 1:
         before = words[start - 2]
@@ -197,44 +218,62 @@ def _in_name(text: Text, claim: Claim) -> bool:
     return (end > claim.end and claim.start != start) or (end > claim.end and words[claim.start] not in _FEATURE_FIRST)
 
 
-def _negated_before(text: Text, i: int) -> bool:
+def _negated_before(text: Text, i: int) -> int | None:
+    """Return the word before a thing that negates it; None where none does."""
     words = text.words
     for j in range(i - 1, max(-1, i - 14), -1):
         word = words[j]
         if word in _NEGATORS or word.endswith("n't"):
-            follows = words[j + 1] if j + 1 < len(words) else ""
-            return follows not in _NO_NEGATION
+            return None if words[j + 1] in _NO_NEGATION else j
         if word == "free":
-            return words[j + 1 : j + 2] in (["of"], ["from"])
+            return j if words[j + 1] in {"of", "from"} else None
+        if word in _INVERTED and j and (words[j - 1] == "nowhere" or words[j + 1] == "there"):
+            continue  # "nowhere is there a lake", "nowhere can a river be seen"
         if word in _BREAKS or word in _VERBS:
-            return False
+            return None
         if word in _PREPOSITIONS and not (word == "from" and words[j - 1 : j] == ["free"]):
-            return False
+            return None
         if word in {"and", ","} and words[j + 1] in _DETERMINERS:
-            return False
-    return False
+            return None
+        if word in _ARTICLES and j and not (words[j - 1] in _BEFORE_ARTICLES or words[j - 1].endswith("n't")):
+            return None  # "no clouds hide the lake"
+    return None
 
 
 def _negated_after(text: Text, end: int) -> bool:
-    """Find "is absent", "are not visible", "cannot be seen", "-free" after a thing."""
+    """Find "is absent", "are not visible", "cannot be seen", "-free" after a thing, or after a list of things."""
     words = text.words
     if end < len(words) and words[end] in {"free", "less"} and text.joined[end]:
         return True
-    following: Sequence[str] = words[end : end + 5]
-    if not following or following[0] not in {"is", "are", "was", "were", "cannot", "can", "remains", "remain"}:
-        if not following or not following[0].endswith("n't"):
-            return False
-    for j, word in enumerate(following):
-        if word in _NEGATED_AFTER or word.endswith("n't"):
-            later = words[end + j + 1 : end + j + 4]
-            if word in {"not", "cannot"} or word.endswith("n't"):
-                return any(each in _SEEN for each in later)
-            return True
-        if word in _BREAKS or word == ",":
+    for j in range(end, min(end + 8, len(words))):
+        word = words[j]
+        if word in _PREDICATES or word.endswith("n't"):
+            return _denies(words[j : j + 7])
+        if (
+            word in _BREAKS
+            or word in _PREPOSITIONS
+            or word in _VERBS
+            or word in _NEGATORS
+            or not (word.isalpha() or word == ",")
+        ):
             return False
     return False
 
 
+def _denies(predicate: Sequence[str]) -> bool:
+    """Tell whether a predicate says that its subject is not there: "are completely absent", "is not to be seen"."""
+    for j, word in enumerate(predicate):
+        later = predicate[j + 1 : j + 4]
+        if word in {"not", "cannot"} or word.endswith("n't"):
+            return any(each in _SEEN for each in later)
+        if word in _NEGATED_AFTER:
+            return True
+        if j and (word in _BREAKS or word in _PREPOSITIONS or word == ","):
+            return False
+    return False
+
+
+_PREDICATES = frozenset({"is", "are", "was", "were", "cannot", "can", "remains", "remain"})
 _SEEN = frozenset(
     {"visible", "seen", "present", "found", "discernible", "there", "evident", "detected", "observed", "shown"}
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from git10m.captions.checks.amounts import Amount, amounts_of
 from git10m.captions.checks.claims import Claim
-from git10m.captions.checks.concepts import CONCEPTS
+from git10m.captions.checks.concepts import CONCEPTS, evidence_of
 from git10m.captions.checks.knowledge import ClassKnown, Known
 from git10m.captions.checks.parts import Placed, apart, placed
 from git10m.captions.checks.reading import Text
@@ -50,15 +50,13 @@ def _denied(name: str, known: Known) -> str | None:
         return None
     if known.whole and not kinds & concept.room:
         return "not in the land cover"
-    if concept.counted and known.objects is not None:
+    if concept.counted and known.would_list(name):
         return "not among the objects"
     return None
 
 
 def _names(entry: ClassKnown, name: str) -> bool:
     """Tell whether a class is evidence of something by its own name: "Airports", "Port areas"."""
-    from git10m.captions.checks.concepts import evidence_of
-
     return bool(entry.concepts & evidence_of(name))
 
 
@@ -111,7 +109,7 @@ def _shares(claims: Sequence[Claim], known: Known) -> tuple[float, float] | None
             open_to = [i for i, e in enumerate(known.cover) if e.kinds is None or e.kinds & may]
         else:
             sure = open_to = own
-        least += sum(known.cover[i].share for i in (own if own and len(own) < len(sure) else sure) if i not in counted)
+        least += sum(known.cover[i].share for i in (own or sure) if i not in counted)
         most += sum(known.cover[i].share for i in {*open_to, *own} - counted)
         counted |= {*open_to, *own}
     unknown = max(0.0, 1.0 - sum(entry.share for entry in known.cover))

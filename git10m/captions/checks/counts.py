@@ -13,13 +13,40 @@ from git10m.captions.checks.reading import Text
 
 __all__ = ["count_contradictions"]
 
-_NUMBERS = {
-    word: number
-    for number, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
-    )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "dozen": 12, "pair": 2}
+_UP_TO_TWENTY = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty
+"""
+_NUMBERS = {word: number for number, word in enumerate(_UP_TO_TWENTY.split())} | {
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "hundred": 100,
+    "dozen": 12,
+    "pair": 2,
+}
 _MANY = {"dozens": 24, "hundreds": 150, "thousands": 1500, "numerous": 4, "many": 4, "several": 3, "countless": 20}
+_ENDS = frozenset(
+    {
+        "of",
+        "and",
+        "or",
+        "with",
+        "the",
+        "a",
+        "by",
+        "in",
+        "at",
+        "per",
+        "percent",
+        "level",
+        "lane",
+        "storey",
+        "year",
+        "years",
+    }
+    | {"m", "km", "metre", "metres", "meter", "meters", "kilometres", "kilometers", "pixel", "pixels", "hectares"}
+)
 _EXACT_UP_TO = 3
 _MORE = 1.25
 """A number may be above the count by so much: things are cut by the tile's edge."""
@@ -69,21 +96,7 @@ def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
             if number >= 1 and not text.joined[j + 1] and words[j - 1 : j] != ["level"] and word != "one":
                 return float(number), False, j == claim.start - 1
             return None
-        if not word.isalpha() or word in {
-            "of",
-            "and",
-            "or",
-            "with",
-            "the",
-            "a",
-            "by",
-            "in",
-            "per",
-            "m",
-            "km",
-            "metre",
-            "meter",
-        }:
+        if not word.isalpha() or word in _ENDS:
             if word != "of" or words[j - 1 : j] not in (["dozens"], ["hundreds"], ["thousands"], ["pair"]):
                 return None
     return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
 
+from git10m.captions.checks.leaks import leaks
 from git10m.captions.checks.reading import Text
 
 __all__ = ["form_faults", "length_fault", "repetitions"]
@@ -20,29 +22,13 @@ _LEAST_DISTINCT = 0.6
 _JUDGED_WORDS = 24
 _DOUBLED = frozenset({"the", "a", "an", "of", "in", "and", "with", "is", "are", "to", "by", "on", "at", "for", "or"})
 
-_LEAKS = tuple(
-    (what, re.compile(pattern, re.IGNORECASE))
-    for what, pattern in (
-        ("code fence", r"```|~~~"),
-        ("JSON", r"[{\[]\s*\"|\"\s*:\s*[\"\[{]|\"\s*}|^\s*{|}\s*$|\\[nt\"]|\\u[0-9a-f]{4}"),
-        ("placeholder", r"\{[a-z_ ]{1,40}\}|\[(?:insert|place|name|country|date|class|location)[a-z_ ]{0,30}\]|<[A-Z_]{3,30}>"),
-        ("markup", r"</?[a-z][a-z0-9]{0,9}(?:\s[^<>]{0,80})?/?>|\*\*|__|^\s{0,3}#{1,6}\s|^\s{0,3}[-*•]\s|!\[|\]\(|&[a-z]{2,6};"),
-        ("token of a model", r"<\|[^<>|]{1,40}\|>|<\/?s>|\[/?INST\]|<image>|<(?:pad|unk|bos|eos)>|<start_of_turn>"),
-        ("address", r"https?://|www\.\w"),
-        ("speaker", r"^\s{0,4}(?:assistant|user|system|human|ai|caption|answer|output|response|description|note)\s*:"),
-        ("talk of a model", r"\bas an? (?:ai|artificial|language|large|vision)\b|\b(?:ai|language) (?:model|assistant)\b"),
-        ("refusal", r"\bi(?:'m| am) (?:sorry|unable|not able)|\bi (?:cannot|can't|can not|apologi[sz]e)|\bunable to (?:see|view|process|provide|access|determine)"),
-        ("address to a reader", r"^\W{0,3}(?:sure|certainly|of course|absolutely|okay)\b\s*[,!.:]|\bhere(?: is|'s| are) (?:a|an|the|your|my)?\s?(?:\w+ ){0,3}(?:caption|description|summary|sentence)s?\b|\blet me know\b|\bhope this helps\b|\bi can see\b|\bi see\b"),
-        ("talk of the prompt", r"\b(?:the|these|those|given|provided|following|known|above|listed) facts\b|\bfacts? (?:provided|given|listed|above|state)|\bbased on the (?:provided|given|facts|information|metadata|data)|\baccording to the (?:facts|metadata|provided|given|prompt|data)|\bthe (?:provided|given) (?:image|picture|facts|information|data|metadata)\b|\bas (?:instructed|requested|per (?:the|your))\b|\bthe prompt\b|\b(?:do not|don't) mention\b|\bword limit\b|\bground[- ]truth\b"),
-        ("value that is missing", r"\b(?:n/a|nan|undefined|nonetype)\b|\bnull\b|: none\b|\bunknown (?:location|date|place|country)\b"),
-    )
-)  # fmt: skip
-_STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufffe\uffff]")
-_MOJIBAKE = re.compile("Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]|ï»¿")
 _RUN = re.compile(r"([^\W\d_])\1{4,}|([^\w\s])\2{4,}")
-_CANNOT_END = frozenset(
-    ["the", "a", "an", "of", "and", "with", "in", "by", "to", "from", "is", "are", "was", "were", "at", "on", "for", "or", "its", "their", "this", "that", "these", "those", "as", "into", "near", "which", "where", "while", "although", "between", "including", "containing", "showing", "featuring", "such", "has", "have", "be", "being", "very", "more", "most", "some", "several", "many", "each", "every", "any", "no", "per", "than", "but", "also", "both", "either", "neither", "about", "along", "across", "through"]
-)
+_OPEN_WORDS = """
+    the a an of and with in by to from is are was were at on for or its their this that these those as into near which
+    where while although between including containing showing featuring such has have be being very more most some
+    several many each every any no per than but also both either neither about along across through
+"""
+_CANNOT_END = frozenset(_OPEN_WORDS.split())
 _CLOSERS = "\"'”’)]»"
 
 
@@ -71,14 +57,16 @@ def repetitions(text: Text) -> list[str]:
 def _loop(words: Sequence[str]) -> str | None:
     """Find the shortest phrase that comes several times in a row: "trees and trees and trees and"."""
     for size in range(1, min(_LONGEST_LOOP, len(words) // 2) + 1):
-        times = _LOOP_TIMES if size < _PHRASE_WORDS else _PHRASE_TIMES
+        needed = size * ((_LOOP_TIMES if size < _PHRASE_WORDS else _PHRASE_TIMES) - 1)
+        if sum(map(operator.eq, words[size:], words)) < needed:
+            continue
         run = 0
         for i in range(size, len(words)):
             run = run + 1 if words[i] == words[i - size] else 0
-            if run == size * (times - 1):
+            if run == needed:
                 phrase = words[i - size + 1 : i + 1]
                 if any(word.isalpha() for word in phrase):
-                    return f"'{' '.join(phrase)}' {times} times in a row"
+                    return f"'{' '.join(phrase)}' {needed // size + 1} times in a row"
     return None
 
 
@@ -104,12 +92,7 @@ def _doubled(text: Text) -> str | None:
 
 def form_faults(text: Text) -> list[str]:
     """Return remains of a machine (markup, JSON, talk of the prompt) and a last sentence that is cut short."""
-    raw = text.raw
-    found = [what for what, pattern in _LEAKS if pattern.search(raw) is not None]
-    if _STRANGE.search(raw) is not None:
-        found.append("control character")
-    if _MOJIBAKE.search(raw) is not None:
-        found.append("letters in a wrong encoding")
+    found = leaks(text)
     if (cut := _cut_short(text)) is not None:
         found.append(cut)
     return found

@@ -64,7 +64,7 @@ _BEFORE_A_MONTH = frozenset(
     | {"before", "after", "taken", "acquired", "captured", "st", "nd", "rd", "th", "s"}
 )
 _AFTER_A_MONTH = frozenset(
-    {".", ",", ")", "and", "or", "to", "sun", "sunshine", "day", "scene", "image", "photo", "of"}
+    {"is", "was", "has", ".", ",", ")", "and", "or", "to", "sun", "sunshine", "day", "scene", "image", "photo", "of"}
 )
 _BEFORE_A_MIGHT = frozenset(
     {"the", "its", "their", "his", "her", "military", "of", "with", "and", "naval", "industrial"}

@@ -8,11 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from git10m import recipe
 from git10m.captions.checks.concepts import COVER_KINDS, evidence_of, terms
 from git10m.captions.checks.reading import Phrases, plain_words, read
 from git10m.captions.cover_text import spoken_class
+from git10m.captions.objects import MAX_KINDS
+from git10m.captions.vocabulary import KINDS
 
-__all__ = ["VOCABULARY", "ClassKnown", "Known", "ObjectKnown", "cover_kinds", "known_of"]
+__all__ = [
+    "VOCABULARY",
+    "ClassKnown",
+    "Known",
+    "ObjectKnown",
+    "concepts_named",
+    "cover_kinds",
+    "known_of",
+    "looked_for",
+]
 
 VOCABULARY: Phrases[str] = Phrases(dict(terms()))
 """Every term, by its words; see ``concepts.terms`` for the values."""
@@ -27,7 +39,7 @@ _KINDS = tuple(
         (r"woody wetlands?|swamp forest|forested wetland|wooded wetland", "wetland trees"),
         (r"transitional woodland", "trees shrub"),
         (r"agro-?forest|dehesa|montado", "crops trees grass"),
-        (r"natural vegetation|green cover|vegetation|vegetated(?<!un)", "grass shrub trees"),
+        (r"natural vegetation|green cover", "grass shrub trees"),
         (r"tree|forest|wood(?:s|land|lot|ed)?\b|conifer|broad-?leav|deciduous|evergreen|jungle|taiga|pine\b|eucalypt", "trees"),
         (r"orchard|fruit|olive|vineyard|vine\b|berry|citrus|plantation|palm", "crops trees"),
         (r"crop|arable|agricultur|farm|cultivat|field|wheat|maize|corn\b|cereal|soy|cotton|sugar|irrigated|tillage|fallow", "crops"),
@@ -76,18 +88,51 @@ def cover_kinds(name: str) -> frozenset[str] | None:
     for pattern, kinds in _KINDS:
         if pattern.search(text):
             found |= kinds
+    if not found and re.search(r"\bveget|plants", text):
+        return frozenset({"grass", "shrub", "trees"})
     return found or None
 
 
 @functools.lru_cache(maxsize=4096)
-def _concepts_named(text: str) -> frozenset[str]:
+def concepts_named(text: str) -> frozenset[str]:
     """Return the concepts that a class name or a kind of object speaks of."""
-    words = [word for word in plain_words(text)]
-    found = {match.value for match in VOCABULARY.find(words)} | set(_OF_KINDS.get(" ".join(words), "").split())
+    words = plain_words(text)
+    if (own := _OF_KINDS.get(" ".join(words))) is not None:
+        return frozenset(own.split())
+    found = {match.value for match in VOCABULARY.find(words)}
     return frozenset(name for name in found if name and not name.startswith("-"))
 
 
 _OF_KINDS: Mapping[str, str] = {
+    "residential road": "road street",
+    "living street": "road street",
+    "service road": "road street",
+    "industrial area": "industry",
+    "commercial area": "commerce",
+    "airport apron": "airport runway",
+    "airport terminal": "airport building",
+    "prison": "building",
+    "row of trees": "tree",
+    "rows of trees": "tree",
+    "plant nursery": "crops greenhouse",
+    "swimming pool": "pool",
+    "body of water": "water pond lake",
+    "water basin": "basin",
+    "salt pond": "basin",
+    "coastline": "sea beach",
+    "island": "water",
+    "riding arena": "pitch",
+    "running track": "pitch",
+    "race track": "racetrack",
+    "ice rink": "pitch stadium",
+    "campsite": "park",
+    "petrol station": "commerce",
+    "solar panels": "solar",
+    "tram line": "railway",
+    "scree": "rock soil",
+    "bare rock": "rock",
+    "dock": "harbour pier",
+    "breakwater": "pier harbour",
     "wood": "forest",
     "woods": "forest",
     "works": "industry",
@@ -114,7 +159,6 @@ _OF_KINDS: Mapping[str, str] = {
     "mall": "commerce",
     "allotments": "garden crops",
     "brownfield": "construction",
-    "coastline": "sea",
     "building": "building",
     "pond": "pond",
     "footway": "path street",
@@ -123,6 +167,16 @@ _OF_KINDS: Mapping[str, str] = {
     "cycleway": "path",
 }
 """What words of OpenStreetMap mean that captions use in another sense, or not at all; concepts with spaces between."""
+
+
+_RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
+
+
+@functools.cache
+def _least_telling(concept: str) -> int:
+    """Return the rank of the least telling kind of object that is evidence of a concept; -1 of none."""
+    wanted = evidence_of(concept)
+    return max((rank for kind, rank in _RANKS.items() if concepts_named(kind) & wanted), default=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +210,7 @@ class Known:
         whole: Whether the land cover leaves no room for anything that it does not list.
         names: Words of the names that the facts hold: of places, countries, areas and objects.
         facts: The facts themselves.
+        kinds_looked_for: Kinds of object that the layers may hold; None: all.
     """
 
     cover: tuple[ClassKnown, ...] | None
@@ -163,6 +218,21 @@ class Known:
     whole: bool
     names: tuple[tuple[str, ...], ...]
     facts: Mapping[str, Any]
+    kinds_looked_for: frozenset[str] | None = None
+
+    def would_list(self, concept: str) -> bool:
+        """Tell whether the objects would hold a thing if it were there.
+
+        Not where no layer has such things, nor where the list is full and less telling kinds are cut off.
+        """
+        if self.objects is None:
+            return False
+        wanted = evidence_of(concept)
+        if self.kinds_looked_for is not None and not any(concepts_named(k) & wanted for k in self.kinds_looked_for):
+            return False
+        if len(self.objects) < MAX_KINDS:
+            return True
+        return _RANKS.get(self.objects[-1].kind, 0) > _least_telling(concept)
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -192,8 +262,23 @@ class Known:
         return total
 
 
-def known_of(facts: Mapping[str, Any]) -> Known:
-    """Read facts with the keys of ``records.FACTS``; keys that are missing are not known."""
+def looked_for(layers: Sequence[recipe.Objects]) -> frozenset[str] | None:
+    """Return the kinds of object that a recipe's layers may hold; None when they may hold any."""
+    kinds: set[str] = set()
+    for layer in layers:
+        if layer.kind is None and layer.kinds is None:
+            return None  # tags of OpenStreetMap, or values that are kinds themselves
+        kinds |= {layer.kind} if layer.kind is not None else set((layer.kinds or {}).values())
+    return frozenset(kinds) if layers else None
+
+
+def known_of(facts: Mapping[str, Any], *, kinds: frozenset[str] | None = None) -> Known:
+    """Read facts with the keys of ``records.FACTS``; keys that are missing are not known.
+
+    Args:
+        facts: What is known of a tile.
+        kinds: Kinds of object that were looked for, as of `looked_for`.
+    """
     listed = facts.get("land_cover")
     cover = None if listed is None else tuple(_class_known(entry) for entry in listed if entry)
     objects = facts.get("objects")
@@ -204,6 +289,7 @@ def known_of(facts: Mapping[str, Any]) -> Known:
         whole=bool(cover) and shares >= 1.0 - _MOST_UNKNOWN and all(entry.kinds is not None for entry in cover or ()),
         names=tuple(_names(facts)),
         facts=facts,
+        kinds_looked_for=kinds,
     )
 
 
@@ -214,7 +300,7 @@ def _class_known(entry: Mapping[str, Any]) -> ClassKnown:
         kinds=cover_kinds(name),
         share=float(entry.get("share") or 0.0),
         part=entry.get("part"),
-        concepts=_concepts_named(name),
+        concepts=concepts_named(name),
     )
 
 
@@ -225,7 +311,7 @@ def _spoken_words(name: str) -> tuple[str, ...]:
 
 def _object_known(entry: Mapping[str, Any]) -> ObjectKnown:
     kind = entry.get("kind") or ""
-    return ObjectKnown(kind, _concepts_named(kind), entry.get("count"), entry.get("part"))
+    return ObjectKnown(kind, concepts_named(kind), entry.get("count"), entry.get("part"))
 
 
 def _names(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:

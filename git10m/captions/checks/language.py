@@ -22,27 +22,42 @@ _JUDGED_WORDS = 10
 _LEAST_FOREIGN = 2
 """Fewest small words of another language that tell of it."""
 
-_ENGLISH = frozenset(
-    ["a", "an", "the", "this", "that", "these", "those", "there", "here", "it", "its", "is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "of", "in", "on", "at", "by", "with", "from", "to", "into", "over", "under", "above", "below", "near", "between", "among", "along", "across", "through", "around", "and", "or", "but", "nor", "not", "no", "as", "for", "which", "who", "whose", "where", "when", "while", "some", "many", "several", "few", "all", "each", "both", "one", "two", "three", "four", "lots", "other", "another", "also", "about", "most", "more", "than", "very", "can", "two's", "they", "them", "their", "he", "she", "we", "our", "you", "your", "i", "his", "her", "up", "down", "out", "off", "next", "side", "surrounded", "covered", "shows", "showing", "show", "seen", "view", "image", "only", "such", "just", "do", "does", "did", "will", "would", "so", "if", "then", "within", "without", "during", "before", "after", "against", "toward", "towards", "beside", "beyond"]
-)
+_SMALL_WORDS = """
+    a an the this that these those there here it its is are was were be been being has have had of in on at by with from
+    to into over under above below near between among along across through around and or but nor not no as for which who
+    whose where when while some many several few all each both one two three four lots other another also about most
+    more than very can they them their he she we our you your i his her up down out off next side surrounded covered
+    shows showing show seen view image only such just do does did will would so if then within without during before
+    after against toward towards beside beyond
+"""
+_ENGLISH = frozenset(_SMALL_WORDS.split())
 _OTHERS = {
-    "German": """der die das und ist ein eine einer eines einem einen mit auf von zu im dem den des nicht sich auch es sind
-    wird werden bei nach durch über unter zwischen sowie aus für einige mehrere viele zeigt diese dieser dieses bild""",
-    "French": """le la les des du de et est un une dans sur avec par pour au aux ce cette ces qui que sont en il elle plus
-    une près entre plusieurs quelques montre l'image d'une d'un""",
-    "Spanish": """el la los las de del y en un una unos unas con por para que es son se al su esta este estas como muy más
-    hay entre sobre imagen muestra""",
-    "Portuguese": """o os as de do da dos das e em no na nos nas um uma uns umas com por para que é são ao à sua esta este
-    como mais há entre sobre imagem mostra""",
-    "Italian": """il lo la gli le di del della dei delle degli e è in un una uno con per che sono si al alla nel nella
-    nelle sul sulla questa questo come più tra mostra immagine""",
-    "Dutch": """de het een en van is in op met te zijn voor aan door dat die deze dit niet ook bij naar uit over onder
-    tussen er wordt worden veel enkele toont""",
-    "Swedish": """och en ett det den är som på av med för till i om har inte de från vid över under mellan genom många
-    några visar""",
-    "Danish": """og en et det den er som på af med for til i om har ikke de fra ved over under mellem gennem mange nogle
-    viser""",
-    "Norwegian": "og en et det den er som på av med for til i om har ikke de fra ved over under mellom gjennom mange noen",
+    "German": """
+        der die das und ist ein eine einer eines einem einen mit auf von zu im dem den des nicht sich auch es sind
+        wird werden bei nach durch über unter zwischen sowie aus für einige mehrere viele zeigt diese dieser dieses
+        bild""",
+    "French": """
+        le la les des du de et est un une dans sur avec par pour au aux ce cette ces qui que sont en il elle plus une
+        près entre plusieurs quelques montre l'image d'une d'un""",
+    "Spanish": """
+        el la los las de del y en un una unos unas con por para que es son se al su esta este estas como muy más hay
+        entre sobre imagen muestra""",
+    "Portuguese": """
+        o os as de do da dos das e em no na nos nas um uma uns umas com por para que é são ao à sua esta este como
+        mais há entre sobre imagem mostra""",
+    "Italian": """
+        il lo la gli le di del della dei delle degli e è in un una uno con per che sono si al alla nel nella nelle sul
+        sulla questa questo come più tra mostra immagine""",
+    "Dutch": """
+        de het een en van is in op met te zijn voor aan door dat die deze dit niet ook bij naar uit over onder tussen
+        er wordt worden veel enkele toont""",
+    "Swedish": """
+        och en ett det den är som på av med för till i om har inte de från vid över under mellan genom många några
+        visar""",
+    "Danish": """
+        og en et det den er som på af med for til i om har ikke de fra ved over under mellem gennem mange nogle viser""",
+    "Norwegian": """
+        og en et det den er som på av med for til i om har ikke de fra ved over under mellom gjennom mange noen""",
     "Finnish": "ja on ei se että joka ovat kuva kuvassa kanssa sekä myös tai mutta yli alla välillä monta useita näkyy",
     "Polish": "i w na z do się nie jest są to przez od oraz dla po przy jak które który która między nad pod obraz",
     "Czech": "a v na je se s z do že jsou to pro od po při který která které mezi nad pod snímek několik",
@@ -108,7 +123,7 @@ def _within_name(text: Text, i: int) -> bool:
 
 def _foreign_sentence(text: Text) -> list[str]:
     """Find a sentence in another language within an English text."""
-    if text.sentence and text.sentence[-1] == 0:
+    if not text.sentence or text.sentence[-1] == 0:
         return []
     starts = [i for i, number in enumerate(text.sentence) if i == 0 or number != text.sentence[i - 1]]
     for start, end in zip(starts, [*starts[1:], len(text.words)], strict=True):

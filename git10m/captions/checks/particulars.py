@@ -23,11 +23,13 @@ class Ground:
         level: Zoom level; None when unknown.
         gsd_m: True ground metres a pixel at the centre.
         size_px: Pixels a side.
+        kinds: Kinds of object that were looked for, as of `looked_for`; None: all.
     """
 
     level: int | None = None
     gsd_m: float | None = None
     size_px: int | None = None
+    kinds: frozenset[str] | None = None
 
 
 _MONTHS = {
@@ -48,9 +50,11 @@ _SEASON_ADJECTIVES = {"wintry": "winter", "wintertime": "winter", "summertime": 
 }
 _ORDER = ("winter", "spring", "summer", "autumn")
 _OF_TIME = frozenset({"in", "during", "of", "early", "late", "mid", "this", "its", "from", "throughout", "at"})
-_TIMED = frozenset(
-    ["image", "scene", "day", "days", "month", "months", "season", "seasons", "landscape", "view", "capture", "photo", "snapshot", "light", "sun", "conditions", "afternoon", "morning", "colors", "colours", "foliage", "weather", "pass", "imagery", "satellite", "period", "time", "of"]
-)
+_TIMED_LISTED = """
+    image scene day days month months season seasons landscape view capture photo snapshot light sun conditions
+    afternoon morning colors colours foliage weather pass imagery satellite period time of
+"""
+_TIMED = frozenset(_TIMED_LISTED.split())
 _NO_SEASON = frozenset(
     {"wheat", "house", "houses", "resort", "camp", "barley", "crop", "crops", "road", "sports", "olympics"}
 ) | {
@@ -86,24 +90,30 @@ _SENSORS = {
     "gaofen": "gaofen",
 }
 _PER_PIXEL = re.compile(
-    r"(\d+(?:[.,]\d+)?)\s*-?\s*(cm|centimet(?:re|er)s?|m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s*"
-    r"(?:/|-|\s)\s*(?:per|a|each|/)?\s*-?\s*(?:pixel|px|resolution|gsd|spatial resolution|ground sampl)",
+    r"(?<![\d.,])(\d{1,7}(?:[.,]\d{1,6})?)\s{0,3}-?\s{0,3}(cm|centimet(?:re|er)s?|m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s{0,3}"
+    r"(?:/|-|\s)\s{0,3}(?:per|a|each|/)?\s{0,3}-?\s{0,3}(?:pixel|px|resolution|gsd|spatial resolution|ground sampl)",
     re.IGNORECASE,
 )
 _RESOLUTION_OF = re.compile(
     r"(?:resolution|sampl(?:e|ing) distance|gsd|pixel size|pixels?(?: spans?| of| measures?| covers?)?)"
     r"(?: is| of| at| stands at| spans| with| about| approximately| around| roughly| benchmarked| by| its| =|:|\s){0,8}"
-    r"(\d+(?:\.\d+)?)\s*-?\s*(cm|centimet(?:re|er)s?|m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\b",
+    r"(\d{1,7}(?:\.\d{1,6})?)\s{0,3}-?\s{0,3}(cm|centimet(?:re|er)s?|m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\b",
     re.IGNORECASE,
 )
 _SIDE = re.compile(
-    r"(\d+(?:[.,]\d+)?)\s*(m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s+(?:on (?:a|each) side|on each side|wide and high|a side|across|wide)\b",
+    r"(?<![\d.,])(\d{1,7}(?:[.,]\d{1,6})?)\s{0,3}(m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s{1,3}(?:on (?:a|each) side|on each side|wide and high|a side|across|wide)\b",
     re.IGNORECASE,
 )
 _LEVEL = re.compile(r"\b(?:zoom[ -]level|level of zoom|zoom|level)\s+(\d{1,2})\b", re.IGNORECASE)
 _ELEVATION = re.compile(
     r"(?:elevation|altitude)s?(?: of| is| at| about| around| near| between| from| approximately|\s){0,5}"
     r"(\d{1,3}(?:,\d{3})|\d{1,4})\s*(m|met(?:re|er)s?)\b",
+    re.IGNORECASE,
+)
+_OF_PIXELS = frozenset({"pixel", "pixels", "px", "resolution", "gsd", "sampling", "sample"})
+_FLAT = re.compile(
+    r"\b(?:flat|level) (?:terrain|land|ground|landscape|plain|country)"
+    r"|\b(?:terrain|land|ground|landscape|relief|area) (?:is|are|looks?|lies) (?:\w{1,12} )?(?:flat|level)\b",
     re.IGNORECASE,
 )
 _SAME_LENGTH = 0.16
@@ -272,11 +282,7 @@ def _relief(text: Text, facts: Mapping[str, Any]) -> Iterator[str]:
             if word in words and f"{word} bike" not in text.raw:
                 yield f"{word} (mean slope is {slope:.0f}°)"
                 break
-    if (
-        slope > 15
-        and ({"flat", "level"} & words)
-        and re.search(r"\b(?:flat|level) (?:terrain|land|ground|landscape|plain)", text.raw, re.I)
-    ):
+    if slope > 15 and {"flat", "level"} & words and _FLAT.search(text.raw):
         yield f"flat (mean slope is {slope:.0f}°)"
     if lowest is not None and highest is not None:
         for match in _ELEVATION.finditer(text.raw):
@@ -287,10 +293,13 @@ def _relief(text: Text, facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lengths(text: Text, ground: Ground) -> Iterator[str]:
+    if not any(word[0].isdigit() for word in text.words):
+        return
     nominal = None if ground.level is None else 2.0 ** (17 - ground.level)
     if ground.size_px and nominal:
         nominal *= 256 / ground.size_px
-    for pattern in (_PER_PIXEL, _RESOLUTION_OF):
+    of_pixels = not _OF_PIXELS.isdisjoint(text.words)
+    for pattern in (_PER_PIXEL, _RESOLUTION_OF) if of_pixels else ():
         for match in pattern.finditer(text.raw):
             if ground.gsd_m and not _same(_metres(match), ground.gsd_m, nominal):
                 yield f"{match[1]} {match[2]} per pixel (it is {ground.gsd_m:.2g} m)"
@@ -316,7 +325,7 @@ def _metres(match: re.Match[str]) -> float:
 
 def _same(told: float, true: float, nominal: float | None) -> bool:
     return any(
-        abs(told - each) <= _SAME_LENGTH * each or round(told) == round(each)
+        abs(told - each) <= _SAME_LENGTH * each or (told >= 1 and round(told) == round(each))
         for each in (true, nominal)
         if each is not None
     )

@@ -16,8 +16,9 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+(?:[.,]\d+)*|[^\w\s]")
 _ABBREVIATIONS = frozenset(
     {"st", "mt", "ft", "approx", "ca", "no", "dr", "e", "g", "i", "u", "s", "d", "c", "km", "sq"}
 )
-_MOST_CAPITALS = 0.6
-"""Above this share of capitalised words a caption is a headline, and its capitals tell nothing."""
+_LONG_WORD = 4
+_MOST_CAPITALS = 0.9
+"""Above this share of capitals among its longer words a caption is a headline, and its capitals tell nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def read(caption: str) -> Text:
         joined.append(touching and (hyphen or raw[start - 1] == "_"))
         end, hyphen = match.end(), False
     words = [token.lower().removesuffix("'s") for token in tokens]
-    letters = [token for token in tokens if token[0].isalpha()]
-    headline = len(letters) >= 4 and sum(t[0].isupper() for t in letters) > _MOST_CAPITALS * len(letters)
+    long = [token for token in tokens if len(token) >= _LONG_WORD and token[0].isalpha()]
+    headline = len(long) >= _LONG_WORD and sum(token[0].isupper() for token in long) > _MOST_CAPITALS * len(long)
     sentence, first = _sentences(words)
     return Text(
         raw=raw,
@@ -118,22 +119,20 @@ class Phrases(Generic[Value]):
                 self._longer.setdefault(words[0], []).append((words, value))
         for listed in self._longer.values():
             listed.sort(key=lambda entry: -len(entry[0]))
+        self._first = self._single.keys() | self._longer.keys()
 
     def find(self, words: Sequence[str], *, taken: Iterable[int] = ()) -> list[Match[Value]]:
         """Return the phrases in order of place; words that are ``taken`` are no part of any."""
-        closed = frozenset(taken)
+        first, closed = self._first, frozenset(taken)
         found: list[Match[Value]] = []
-        i, count = 0, len(words)
-        while i < count:
-            word = words[i]
-            match = None
-            if (word in self._single or word in self._longer) and i not in closed:
-                match = self._at(words, i, closed)
-            if match is None:
-                i += 1
-            else:
+        after = 0
+        for i in [i for i, word in enumerate(words) if word in first]:
+            if i < after or i in closed:
+                continue
+            match = self._at(words, i, closed)
+            if match is not None:
                 found.append(match)
-                i = match.end
+                after = match.end
         return found
 
     def _at(self, words: Sequence[str], i: int, closed: frozenset[int]) -> Match[Value] | None:

@@ -12,11 +12,12 @@ __all__ = ["FIGURATIVE", "TERMS", "WITHOUT"]
 
 TERMS: Mapping[str, str] = {
     "water": """
-        water|body of water|bodies of water|water body|water bodies|waterbody|waterbodies|waters|water surface
-        aquatic|waterside|waterfront|water's edge|shallows|open water|inundated|flooded|flooding|flood waters|floodwater
-        aquaculture|fish farm|rapids|whitewater|waterfall|riffle|shore|shoreline|lagoon|bay|cove|inlet|island|islet
-        isle|archipelago|peninsula|delta|confluence|embayment|headland|isthmus|strait|wave|surf|swell|wake|ripple
-        salt pan|salt pond|turquoise shallows|underwater|submerged|swimmer|swimming|fountain|water feature""",
+        water|body of water|bodies of water|water body|water bodies|waterbody|waterbodies|waters|water surface|aquatic
+        waterside|waterfront|water's edge|shallows|open water|inundated|flooded|flooding|flood waters|floodwater
+        aquaculture|fish farm|lagoon|salt pan|salt pond|turquoise shallows|underwater|submerged|water feature""",
+    "waterside": """
+        rapids|whitewater|waterfall|riffle|shore|shoreline|bay|cove|inlet|island|islet|isle|archipelago|peninsula
+        delta|confluence|embayment|headland|isthmus|strait|wave|surf|swimmer|swimming|fountain""",
     "sea": """
         sea|ocean|oceanic|oceanfront|seaside|seashore|seafront|coast|coastal|coastline|coastwards|gulf|fjord|estuary
         estuarine|tidal|offshore|marine|maritime|reef|coral reef|atoll|surf zone|sea water|seawater|saltwater|littoral
@@ -33,37 +34,39 @@ TERMS: Mapping[str, str] = {
     "lake": """
         lake|lakeside|lakeshore|lakefront|reservoir|loch|tarn|lacustrine|impoundment|water reservoir|lake shore|laguna
         crater lake""",
-    "pond": "pond|fishpond|waterhole|water hole|watering hole|duck pond|farm pond|fish pond",
+    "pond": "pond|pool|fishpond|waterhole|water hole|watering hole|duck pond|farm pond|fish pond",
     "basin": "retention basin|detention basin|settling basin|settling pond|sedimentation tank|clarifier|sewage lagoon",
-    "pool": "pool|swimming pool|outdoor pool|backyard pool|lido",
+    "pool": "swimming pool|outdoor pool|garden pool|backyard pool|lido",
     "harbour": """
-        harbor|harbour|seaport|marina|dock|docks|docked|wharf|wharves|quay|quayside|quays|dockyard|shipyard|moored
-        mooring|moorings|port|port facility|container port|container terminal|ferry terminal|anchorage|anchored|berth
-        dockside|harbourside|slipway|boatyard""",
+        harbor|harbour|seaport|marina|dock|docks|wharf|wharves|quay|quayside|quays|dockyard|shipyard|port
+        port facility|container port|container terminal|ferry terminal|anchorage|dockside|harbourside|slipway|boatyard""",
     "pier": "pier|jetty|jetties|breakwater|groyne|boat ramp|landing stage|pontoon|mole",
     "boat": """
-        boat|ship|yacht|sailboat|sailing boat|ferry|ferries|barge|vessel|cargo ship|container ship|fishing boat
-        motorboat|speedboat|canoe|kayak|catamaran|tanker ship|cruise ship|watercraft|freighter|trawler|rowboat""",
+        boat|ship|yacht|sailboat|sailing boat|ferry|ferries|barge|vessel|cargo ship|container ship|fishing boat|moored
+        mooring|moorings|anchored|berth|docked|motorboat|speedboat|canoe|kayak|catamaran|tanker ship|cruise ship
+        watercraft|freighter|trawler|rowboat""",
     "dam": "dam|weir|spillway|hydroelectric plant|hydroelectric dam|hydropower plant|lock gate|barrage|embankment dam",
     "forest": """
-        forest|forested|woodland|woods|wooded|woodlot|jungle|rainforest|rain forest|tree cover|tree canopy|forest canopy
-        canopy|taiga|boreal|conifer|coniferous|coniferous trees|deciduous|broadleaf|broad leaved forest|pine|spruce|fir
-        fir tree|birch|beech|eucalyptus|eucalypt|larch|evergreen forest|pine tree|pinewood|timberland|afforested
-        tree covered|tree clad|sylvan|silviculture|tree plantation|thicket|backwoods|forestry|treed slope
-        dense trees|densely treed|treetop|understory|forest floor|clearcut|clear cut|logging|cloud forest""",
+        forest|forested|woodland|woods|wooded|woodlot|jungle|rainforest|rain forest|tree cover|tree canopy
+        forest canopy|canopy|taiga|boreal|conifer|coniferous|coniferous trees|deciduous|broadleaf|broad leaved forest
+        pine|spruce|fir|fir tree|birch|beech|eucalyptus|eucalypt|larch|evergreen forest|pine tree|pinewood|timberland
+        afforested|tree covered|timber covered|timbered|tree clad|treed hills|sylvan|silviculture|tree plantation
+        thicket|backwoods|forestry|treed slope|dense trees|densely treed|treetop|understory|forest floor|clearcut
+        clear cut|logging|cloud forest""",
     "tree": """
         tree|treed|tree lined|hedgerow|shade tree|palm|palm tree|tree line|treeline|grove|copse|copses|tree row
         windbreak|shelterbelt|street tree|leafy|arboretum|oak|oak tree|spinney""",
     "crops": """
-        cropland|crop land|crops|arable|arable land|cultivated|cultivation|wheat|corn|maize|barley|soybean|soya|rapeseed
-        canola|sugarcane|sugar cane|cotton field|ploughed|plowed|harvested|furrow|furrowed|crop field|crop circle
-        center pivot|centre pivot|pivot irrigation|irrigated|paddy|paddies|rice paddy|rice paddies|rice field|rice|tilled
-        row crop|sunflower field|potato field|stubble|crop row|cropped land|crop cover|sown|terraced field
-        rice terrace|tillage|wheat field|cornfield|vegetable plot|market garden|tea plantation|plantation|combine
-        harvester|agricultural crop|crop plot|cash crop|grain field|growing crop""",
+        cropland|crop land|crops|arable|arable land|cultivated|cultivation|wheat|corn|maize|barley|soybean|soya
+        rapeseed|canola|sugarcane|sugar cane|cotton field|ploughed|plowed|harvested|furrow|furrowed|crop field
+        crop circle|center pivot|centre pivot|pivot irrigation|irrigated|paddy|paddies|rice paddy|rice paddies
+        rice field|rice|tilled|row crop|sunflower field|potato field|stubble|crop row|cropped land|crop cover|sown
+        terraced field|rice terrace|tillage|wheat field|cornfield|vegetable plot|market garden|tea plantation
+        plantation|combine|harvester|agricultural crop|crop plot|cash crop|grain field|growing crop""",
     "orchard": """
-        orchard|vineyard|vine|vines|olive grove|olive tree|fruit tree|citrus grove|citrus|palm plantation|oil palm
-        banana plantation|coffee plantation|almond grove|berry plantation|viticulture|grapevine|olive groves""",
+        orchard|olive grove|olive tree|fruit tree|citrus grove|citrus|palm plantation|oil palm|banana plantation
+        coffee plantation|almond grove|berry plantation|olive groves""",
+    "vineyard": "vineyard|vine|viticulture|grapevine",
     "farmland": """
         farmland|farm land|agricultural|agriculture|farming|agrarian|croft|ranch|ranchland|agricultural land
         agricultural field|farm field|farmed|agro pastoral|fallow|arable fields""",
@@ -71,15 +74,19 @@ TERMS: Mapping[str, str] = {
     "grassland": """
         grassland|grass land|meadow|meadowland|prairie|steppe|pampas|grass plain|grassy plain|sward|veld|hay meadow
         alpine meadow|grassed plain|downland""",
-    "pasture": "pasture|pastureland|pasture land|grazing land|grazing|grazed|rangeland|hayfield|hay field|paddock|cattle",
+    "pasture": """
+        pasture|pastureland|pasture land|grazing land|grazing|grazed|rangeland|hayfield|hay field|paddock|cattle""",
     "savanna": "savanna|savannah|cerrado",
-    "grass": "grass|grassy|lawn|turf|green space|greenspace|grass verge|sod|grass covered|herbaceous|mown|mowed|green turf",
-    "shrubland": "shrubland|shrub land|scrubland|scrub land|brushland|bushland|chaparral|maquis|fynbos|sagebrush|garrigue|scrub",
+    "grass": """
+        grass|grassy|lawn|turf|green space|greenspace|grass verge|sod|grass covered|herbaceous|mown|mowed|green turf""",
+    "shrubland": """
+        shrub covered|shrub cover|shrubland|shrub land|scrubland|scrub land|brushland|bushland|chaparral|maquis|fynbos
+        sagebrush|garrigue|scrub""",
     "heath": "heath|heathland|moorland|moor|heather|gorse",
     "bush": "bush|shrub|shrubby|brush|shrubbery|hedge|mesquite|cactus|cacti",
     "vegetation": """
-        vegetation|vegetated|greenery|foliage|plants|green plants|lush|verdant|undergrowth|flora|plant life
-        green cover|leafage|overgrown|weeds""",
+        vegetation|vegetated|greenery|foliage|plants|green plants|verdant|undergrowth|flora|plant life|green cover
+        leafage|overgrown|weeds""",
     "wetland": """
         wetland|wet land|marsh|marshland|swamp|swampy|swampland|bog|boggy|fen|peatland|peat bog|peat|mire|salt marsh
         saltmarsh|reed bed|reedbed|bayou|marshy|quagmire|everglade|wet meadow|waterlogged""",
@@ -92,15 +99,19 @@ TERMS: Mapping[str, str] = {
     "bare land": """
         bare land|barren|barren land|barren ground|bare rock|bare surface|unvegetated|denuded|barren terrain
         barren landscape|bare terrain|bare area|barren hills""",
-    "soil": "soil|bare soil|bare ground|bare earth|exposed soil|exposed earth|dirt|mud|muddy|clay|loess|bare patch|earth mound",
+    "soil": """
+        soil|bare soil|bare ground|bare earth|exposed soil|exposed earth|dirt|mud|muddy|clay|loess|bare patch
+        earth mound""",
     "sand": "sand|sandy|white sand|gravel|pebble|shingle|sands",
     "rock": """
         rock|rocky|cliff|boulder|outcrop|rock outcrop|lava|lava flow|volcanic|bedrock|canyon|gorge|craggy|crag|scree
         escarpment|ravine|talus|stony|moraine|basalt|limestone pavement|granite""",
     "snow": """
-        snow|snowy|snow covered|snow capped|snowfield|snow field|snowpack|snowbound|snow clad|snowcap|snowdrift|snowfall
-        snow cover|snowcapped|blanketed in white snow|ski slope|ski run|ski piste|avalanche""",
-    "ice": "ice|icy|glacier|glacial|glaciated|ice sheet|ice cap|icefield|ice field|iceberg|ice floe|crevasse|frozen|ice shelf",
+        snow|snowy|snow covered|snow capped|snowfield|snow field|snowpack|snowbound|snow clad|snowcap|snowdrift
+        snowfall|snow cover|snowcapped|blanketed in white snow|ski slope|ski run|ski piste|avalanche""",
+    "ice": """
+        ice|icy|glacier|glacial ice|glacial tongue|glaciated|ice sheet|ice cap|icefield|ice field|iceberg|ice floe
+        crevasse|frozen|ice shelf""",
     "settlement": """
         city|cities|town|village|urban|urbanized|urbanised|urban area|suburb|suburban|suburbia|metropolis|metropolitan
         downtown|settlement|township|built up|built up area|built up land|built environment|built area|city block
@@ -108,22 +119,24 @@ TERMS: Mapping[str, str] = {
         high rise|highrise|high rises|tower block|high rise building|tall building|dense buildings|densely built
         densely built up|rows of buildings|clusters of buildings|cluster of buildings|urban development|inhabited
         densely populated|populated area|populated|impervious surface|business district|commercial district|slum
-        shanty town|shantytown|favela|informal settlement|street grid|grid of streets|city street|urban street|urban core
-        megacity|borough""",
+        shanty town|shantytown|favela|informal settlement|street grid|grid of streets|city street|urban street
+        urban core|megacity|borough""",
     "residential": """
         residential|residential area|neighbourhood|neighborhood|housing|housing estate|subdivision|apartment block
         apartment building|apartment complex|apartment|residential building|residential block|housing development
         rows of houses|row of houses|row houses|terraced houses|dense houses|densely packed houses|clusters of houses
-        cluster of houses|mobile home park|trailer park|condominium|residential district|residential street|flats
-        cul de sac|gated community|housing tract|tract housing|residences|many houses|lots of houses|homesteads""",
+        cluster of houses|mobile home park|trailer park|condominium|residential district|residential street|cul de sac
+        gated community|housing tract|tract housing|residences|many houses|lots of houses|homesteads""",
     "building": """
-        building|roof|rooftop|roofed|structure|hut|shed|garage|barracks|compound|pavilion|hangar|tent|office
-        brick building|edifice|facility|high building|built structure|construction of buildings|outbuilding|man made structure
-        shack|bunker complex|government building|fire station|police station|courthouse|town hall|museum|library|theatre""",
+        building|tower|roof|rooftop|roofed|structure|hut|shed|garage|barracks|compound|pavilion|hangar|tent|office
+        brick building|edifice|facility|high building|built structure|construction of buildings|outbuilding
+        man made structure|shack|bunker complex|government building|fire station|police station|courthouse|town hall
+        museum|library|theatre""",
     "house": """
-        house|home|villa|cabin|cottage|dwelling|bungalow|mansion|residence|mobile home|homestead|chalet|single family home
-        detached house|duplex|townhouse|lodge|household""",
-    "farm": "farm|farmhouse|farmstead|barn|farmyard|farm building|stable|cowshed|poultry farm|dairy farm|grange|silage",
+        house|home|villa|cabin|cottage|dwelling|bungalow|mansion|residence|mobile home|homestead|chalet
+        single family home|detached house|duplex|townhouse|lodge|household""",
+    "farm": "farm|farmyard|farmstead|poultry farm|dairy farm",
+    "barn": "farmhouse|barn|farm building|stable|cowshed|grange|farm shed",
     "industry": """
         factory|factories|industrial|industry|industries|warehouse|refinery|oil refinery|power plant|power station
         industrial zone|industrial estate|manufacturing|smelter|foundry|sawmill|logistics center|distribution center
@@ -131,10 +144,11 @@ TERMS: Mapping[str, str] = {
         nuclear plant|nuclear power plant|coal plant|brickworks|thermal power station|industrialised|industrialized
         industrial park|business park|oil well|well pad|pumpjack|cooling tower|workshop|depot|container yard""",
     "commerce": """
-        shopping mall|mall|shopping center|shopping centre|supermarket|store|shop|office building|office block|hotel
-        commercial|commercial area|retail|retail park|restaurant|gas station|petrol station|filling station|service station
+        shopping mall|mall|shopping center|shopping centre|supermarket|office building|office block|hotel|commercial
+        commercial area|retail|retail park|restaurant|gas station|petrol station|filling station|service station
         big box|car dealership|marketplace|business center|resort|motel|office tower|hypermarket""",
-    "school": "school|university|campus|college|kindergarten|school building|academy|educational institution|schoolyard",
+    "school": """
+        school|university|campus|college|kindergarten|school building|academy|educational institution|schoolyard""",
     "hospital": "hospital|clinic|medical center|medical centre",
     "worship": """
         church|mosque|temple|cathedral|chapel|synagogue|monastery|minaret|steeple|pagoda|shrine|abbey|place of worship""",
@@ -142,12 +156,13 @@ TERMS: Mapping[str, str] = {
     "castle": "castle|fortress|palace|citadel|ruins",
     "road": """
         road|roadway|roadside|carriageway|thoroughfare|dirt road|paved road|gravel road|country road|tarmac road
-        asphalt road|access road|road network|two lane|lane road|lane|roadbed|cars driving|traffic|tarred road|bus station
-        unpaved road|rural road|winding road|byroad|toll booth|toll plaza""",
+        asphalt road|access road|road network|two lane road|four lane|six lane|lane road|roadbed|cars driving|traffic
+        tarred road|bus station|unpaved road|rural road|winding road|byroad|toll booth|toll plaza""",
     "motorway": """
         motorway|highway|freeway|expressway|interstate|turnpike|dual carriageway|autobahn|ring road|beltway|bypass
         multi lane|multilane|divided highway|slip road|on ramp|off ramp""",
-    "street": "street|alley|driveway|avenue|boulevard|sidewalk|pavement|paved|asphalt|promenade|crosswalk|cobbled",
+    "street": "street|lane|alley|driveway|avenue|boulevard|sidewalk|promenade|crosswalk|cobbled|laneway",
+    "paved": "pavement|paved|asphalt|asphalted|tarmac",
     "intersection": """
         intersection|crossroads|crossroad|roundabout|traffic circle|road junction|junction|t junction|interchange
         cloverleaf|spaghetti junction|road crossing|street corner|highway interchange""",
@@ -155,22 +170,26 @@ TERMS: Mapping[str, str] = {
     "overpass": "overpass|viaduct|flyover|elevated highway|elevated road|underpass",
     "bridge": "bridge|footbridge|aqueduct|crossing bridge|bridge deck|suspension bridge|railway bridge",
     "railway": """
-        railway|railroad|rail line|rail track|railway line|train track|railway track|train|tram|tramway|railyard|rail yard
-        marshalling yard|train station|railway station|locomotive|rails|rail|rail corridor|freight train|metro station""",
+        railway|railroad|rail line|rail track|railway line|train track|railway track|train|tram|tramway|railyard
+        rail yard|marshalling yard|train station|railway station|locomotive|rails|rail|rail corridor|freight train
+        metro station""",
     "tunnel": "tunnel|tunnel opening|tunnel portal",
-    "airport": "airport|airfield|airstrip|aerodrome|air base|airbase|air terminal|airport terminal|terminal building|air strip",
+    "airport": """
+        airport|airfield|airstrip|aerodrome|air base|airbase|air terminal|airport terminal|terminal building|air strip""",
     "runway": "runway|taxiway|landing strip|apron of the airport|tarmac apron",
-    "aircraft": "airplane|aeroplane|aircraft|plane|jet|airliner|air plane|passenger jet|fighter jet|helicopter|jetliner|biplane",
+    "aircraft": """
+        airplane|aeroplane|aircraft|plane|jet|airliner|air plane|passenger jet|fighter jet|helicopter|jetliner|biplane""",
     "helipad": "helipad|heliport|helicopter pad|landing pad",
-    "parking": "parking lot|car park|parking area|parking space|parking garage|parking|parking spot|parking bay|carpark",
+    "parking": """
+        parking lot|car park|parking area|parking space|parking garage|parking|parking spot|parking bay|carpark""",
     "stadium": "stadium|arena|grandstand|stadia|bleachers|amphitheatre|amphitheater|sports complex|coliseum",
     "racetrack": "racetrack|race track|racecourse|speedway|velodrome|race course|horse track|hippodrome",
     "pitch": """
         baseball diamond|baseball field|baseball|tennis court|tennis|basketball court|basketball|football field|soccer
-        soccer field|football pitch|sports field|sport field|sports pitch|playing field|pitch|volleyball court|sports court
-        running track|athletic field|athletics track|athletic track|ball field|ballpark|sports ground|infield|outfield
-        ground track field|track and field|football ground|cricket ground|cricket field|rugby|softball|sports facility
-        athletics|hockey field|football""",
+        soccer field|football pitch|sports field|sport field|sports pitch|playing field|pitch|volleyball court
+        sports court|running track|athletic field|athletics track|athletic track|ball field|ballpark|sports ground
+        infield|outfield|ground track field|track and field|football ground|cricket ground|cricket field|rugby
+        softball|sports facility|athletics|hockey field|football""",
     "golf": "golf course|golf|fairway|putting green|sand trap|golf green|golf club|golfing",
     "park": "park|public park|city park|parkland|recreation ground|national park|nature park|botanical garden",
     "garden": "garden|gardens|allotment|backyard|yard|courtyard|public garden|front yard",
@@ -179,12 +198,15 @@ TERMS: Mapping[str, str] = {
     "amusement": "amusement park|theme park|water park|roller coaster|ferris wheel|waterpark|fairground",
     "zoo": "zoo|wildlife park",
     "tank": "storage tank|oil tank|fuel tank|gas tank|tank farm|silo|water tank|grain silo|gasometer|tank",
-    "water plant": "water treatment plant|sewage plant|wastewater plant|sewage works|sewage treatment plant|waterworks|treatment plant",
+    "water plant": """
+        water treatment plant|sewage plant|wastewater plant|sewage works|sewage treatment plant|waterworks
+        treatment plant""",
     "solar": "solar panel|solar farm|photovoltaic|solar park|solar array|solar|solar plant|solar power|solar field",
     "wind": "wind turbine|wind farm|windmill|wind park|turbine",
-    "power line": "power line|powerline|pylon|transmission line|electricity line|utility line|high voltage line|overhead line",
+    "power line": """
+        power line|powerline|pylon|transmission line|electricity line|utility line|high voltage line|overhead line""",
     "substation": "substation|electric substation|transformer station|switchyard",
-    "tower": "tower|lighthouse|water tower|radio mast|mast|antenna|watchtower|communication tower|obelisk",
+    "tower": "lighthouse|water tower|radio mast|mast|antenna|watchtower|communication tower|obelisk",
     "quarry": """
         quarry|mine|open pit|open pit mine|strip mine|mining|excavation|gravel pit|sand pit|open cast mine|opencast
         mine site|mining site|mineral extraction|tailings|surface mine|gold mine|coal mine""",
@@ -192,9 +214,10 @@ TERMS: Mapping[str, str] = {
     "construction": "construction site|building site|under construction",
     "military": "military base|military facility|army base",
     "mountain": """
-        mountain|mountainous|mountain range|mountainside|alpine|peak|summit|rugged|steep|steep slope|steeply|precipitous
-        alps|mountain ridge|mountain top|sierra|highlands|volcano|highland""",
-    "flat": "flat terrain|flat land|flat landscape|level terrain|plain|flatland|flat ground|lowland|flat plain|level ground",
+        mountain|mountainous|mountain range|mountainside|alpine|peak|summit|rugged|steep|steep slope|steeply
+        precipitous|alps|mountain ridge|mountain top|sierra|highlands|volcano|highland""",
+    "flat": """
+        flat terrain|flat land|flat landscape|level terrain|plain|flatland|flat ground|lowland|flat plain|level ground""",
     "cloud": "cloud|cloudy|cloud cover|cloudiness|haze|clouds|overcast|cloud shadow|fog",
 }
 
@@ -210,36 +233,39 @@ WITHOUT: Mapping[str, str] = {
 }
 
 FIGURATIVE = """
-    sea of|ocean of|seas of|oceans of|river of|rivers of|lake of|islands of|island of|forest of|forests of|desert of|stream of
-    streams of|mountain of|mountains of|pool of|pools of|city of lights|islands of green|heat island|traffic island|sea level
-    above sea level|sea green|sea blue|sky blue|ocean blue|forest green|grass green|snow white|snow-white|ice blue|sand colored
-    sand coloured|sandy colored|sandy coloured|sandy brown|sand color|rice paper|earth colored|earth tones|water color
-    watercolor|water colored|moss green|field of view|fields of view|depth of field|field work|fieldwork|magnetic field
-    force field|field data|visual field|oil field|gas field|coal field|snow field line|ice rink|ice cream|ice hockey|skating rink
+    sea of|ocean of|seas of|oceans of|river of|rivers of|lake of|islands of|island of|forest of|forests of|desert of
+    stream of|streams of|mountain of|mountains of|pool of|pools of|city of lights|islands of green|heat island
+    traffic island|sea level|above sea level|sea green|sea blue|sky blue|ocean blue|forest green|grass green
+    snow white|snow-white|ice blue|sand colored|sand coloured|sandy colored|sandy coloured|sandy brown|sand color
+    rice paper|earth colored|earth tones|water color|watercolor|water colored|moss green|field of view|fields of view
+    depth of field|field work|fieldwork|magnetic field|force field|field of|fields of|tower over|towers over|towering
+    field data|visual field|oil field|gas field|coal field|snow field line|ice rink|ice cream|ice hockey|skating rink
     river birch|sea lion|water lily|water buffalo|desert rose|forest fire|bush fire|bushfire|wildfire|rain water tank
-    dry river|dry riverbed|dry river bed|dry lake|dry lakebed|dry lake bed|riverbed|river bed|lakebed|lake bed|dry creek
-    dry creek bed|creek bed|dry stream|dry stream bed|stream bed|dried up lake|dried up river|dried lake|former lake
-    wadi|ephemeral stream|dry wash|dry canal|bay window|loading bay|loading dock|bay tree|docking station|data port|port side
-    portside|view port|boat shaped|ship shaped|housing of|housing unit of the sensor|satellite dish|water main|water mains
-    water table|groundwater|ground water|rainwater|wastewater|waste water|watershed|water tower tank|watermark|water vapor
-    water vapour|underwater cable|drinking water|watering|mine field|minefield|mining data|tree shaped|tree structure
-    tree diagram|palm shaped|palm of|park and ride|ballpark figure|national park service|in the wake of|tank top|think tank
-    street view|roadmap|road map|street map|street level|building block|building blocks|building up|building of a|home to
-    roof of the world|hangar shaped|plane of|image plane|focal plane|horizontal plane|in plane|ground plane|jet black|jet stream
-    trail off|track record|on track|tracks of|tracking|pitch black|pitched roof|high pitch|golf ball sized|school of fish
-    store of|restored|retail value|town of origin|village green|city limits sign|urban heat|urban legend|salt and pepper
-    rock solid|bedrock of|rock garden|sands of time|quicksand|snow white|black ice|dry ice|cloud computing|peak season
-    peak hour|peak time|rail thin|train of|training|bridging|bridge the|cemetery plot plan|waves of|wave of|wave like|wavelike
-    wave shaped|wavelength|ripple marks|plants plant|ring of|wood grain|brush stroke|brush strokes|paint brush|bush shaped
-    clay court|clay tile|clay tiled|clay roof|mud brick|mudbrick|sand filled|rock wall|stone wall|rock band|court of law
-    tower above|towers above|plain green|plain brown|plain background|plain white|plain black|plain grey|plain gray
-    plain surface|in plain view|plain texture|mountain bike|flat roof|frozen in time|frozen moment|freeze frame
-    swell of|structure of|structures of|structure in the|facility of|tidal wave of|crop of|cropped|cropping|crop out|image crop
-    cotton white|cotton like|wheat colored|rice colored|canopy bed|canopied|pine colored|oak colored|pineapple|fir tree shaped
-    island kitchen|marine blue|navy blue|coast to coast|coast guard|coastguard|on the brink|bank of|river like|lake like
-    marble|stone texture|tile texture|concrete surface|map of|map view|shop front|workshop of|garage door|industry standard
+    glacier bed|old glacier|former glacier|glacial valley|dry river|dry riverbed|dry river bed|dry lake|dry lakebed
+    dry lake bed|riverbed|river bed|lakebed|lake bed|dry creek|dry creek bed|creek bed|dry stream|dry stream bed
+    stream bed|dried up lake|dried up river|dried lake|former lake|wadi|ephemeral stream|dry wash|dry canal|bay window
+    loading bay|loading dock|bay tree|docking station|data port|port side|portside|view port|boat shaped|ship shaped
+    housing of|housing unit of the sensor|satellite dish|water main|water mains|water table|groundwater|ground water
+    rainwater|wastewater|waste water|watershed|water tower tank|watermark|water vapor|water vapour|underwater cable
+    drinking water|watering|mine field|minefield|mining data|tree shaped|tree structure|tree diagram|palm shaped
+    palm of|park and ride|ballpark figure|national park service|in the wake of|tank top|think tank|street view|roadmap
+    road map|street map|street level|building block|building blocks|building up|building of a|home to
+    roof of the world|hangar shaped|plane of|image plane|focal plane|horizontal plane|in plane|ground plane|jet black
+    jet stream|trail off|track record|on track|tracks of|tracking|pitch black|pitched roof|high pitch|golf ball sized
+    school of fish|store of|restored|retail value|town of origin|village green|city limits sign|urban heat
+    urban legend|salt and pepper|rock solid|bedrock of|rock garden|sands of time|quicksand|black ice|dry ice
+    cloud computing|peak season|peak hour|peak time|rail thin|train of|training|bridging|bridge the|cemetery plot plan
+    waves of|wave of|wave like|wavelike|wave shaped|wavelength|ripple marks|plants plant|ring of|wood grain
+    brush stroke|brush strokes|paint brush|bush shaped|clay court|clay tile|clay tiled|clay roof|mud brick|mudbrick
+    sand filled|rock wall|stone wall|rock band|court of law|tower above|towers above|plain green|plain brown
+    plain background|plain white|plain black|plain grey|plain gray|plain surface|in plain view|plain texture
+    mountain bike|flat roof|frozen in time|frozen moment|freeze frame|swell of|structure of|structures of
+    structure in the|facility of|tidal wave of|crop of|cropped|cropping|crop out|image crop|cotton white|cotton like
+    wheat colored|rice colored|canopy bed|canopied|pine colored|oak colored|pineapple|fir tree shaped|island kitchen
+    marine blue|navy blue|coast to coast|coast guard|coastguard|on the brink|bank of|river like|lake like|marble
+    stone texture|tile texture|concrete surface|map of|map view|shop front|workshop of|garage door|industry standard
     commercial satellite|commercial imagery|commercial sensor|school bus|park bench|vessel shaped|mine shaft drawing
-    lush texture|roads end|tank shaped|solar zenith|solar elevation|solar azimuth|solar angle|solar illumination|solar noon
-    solar radiation|wind speed|wind direction|windswept|urban planning|drained|drainage|drainage pattern|drainage network
-    light pole|tower like|high mast|brush fire|beach umbrella|flat area of|gravel bar|stubble like
+    lush texture|roads end|tank shaped|solar zenith|solar elevation|solar azimuth|solar angle|solar illumination
+    solar noon|solar radiation|wind speed|wind direction|windswept|urban planning|drained|drainage|drainage pattern
+    drainage network|light pole|tower like|high mast|brush fire|beach umbrella|flat area of|gravel bar|stubble like
 """

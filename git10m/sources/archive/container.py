@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +10,7 @@ from git10m.errors import SourceError
 from git10m.grid import IntArray
 from git10m.sources.served import Address
 
-__all__ = ["Container", "Facts", "broken", "unpacked"]
+__all__ = ["Container", "Facts", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +45,3 @@ class Container(Protocol):
 def broken(name: str, why: object) -> SourceError:
     """Return the error for an archive that cannot be read."""
     return SourceError(f"{name}: the archive cannot be read ({why}); it may be truncated: fetch it again")
-
-
-def unpacked(data: bytes) -> bytes:
-    """Return a tile without the gzip around it that some writers give every tile."""
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError):
-        return data  # what it is not, the decoder will say

@@ -11,8 +11,8 @@ import numpy as np
 
 from git10m.errors import SourceError
 from git10m.grid import IntArray
-from git10m.sources.archive.container import Facts, broken, unpacked
-from git10m.sources.served import Address, plain_credit
+from git10m.sources.archive.container import Facts, broken
+from git10m.sources.served import Address, plain_credit, unpacked
 
 __all__ = ["MBTiles"]
 

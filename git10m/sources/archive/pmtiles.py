@@ -16,9 +16,9 @@ from pmtiles.tile import Compression, MagicNumberNotFound, SpecVersionUnsupporte
 from git10m.errors import SourceError
 from git10m.grid import IntArray
 from git10m.recipe import shown
-from git10m.sources.archive.container import Facts, broken, unpacked
+from git10m.sources.archive.container import Facts, broken
 from git10m.sources.archive.ranges import merged, open_ranges
-from git10m.sources.served import Address, plain_credit
+from git10m.sources.served import Address, plain_credit, unpacked
 
 __all__ = ["PMTiles", "hilbert_ids", "hilbert_xy"]
 

@@ -6,7 +6,17 @@ session     single documents
 """
 
 from git10m.sources.http.client import Answer, Ask, Fetcher
-from git10m.sources.http.session import PASSING, Session
+from git10m.sources.http.session import PASSING, LongPauseError, Session
 from git10m.sources.http.settings import Manners, variables_in, with_environment
 
-__all__ = ["PASSING", "Answer", "Ask", "Fetcher", "Manners", "Session", "variables_in", "with_environment"]
+__all__ = [
+    "PASSING",
+    "Answer",
+    "Ask",
+    "Fetcher",
+    "LongPauseError",
+    "Manners",
+    "Session",
+    "variables_in",
+    "with_environment",
+]

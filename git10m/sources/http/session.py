@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.exceptions import RetryError
 from urllib3.util.retry import Retry
 
 from git10m.remote import user_agent
 
-__all__ = ["PASSING", "Session"]
+__all__ = ["PASSING", "LongPauseError", "Session"]
 
 PASSING = (429, 500, 502, 503, 504)
 """Answers after which it is worth asking again."""
+_LONGEST_PAUSE_S = 600.0
+"""A server that wants a longer pause is told of, not waited for in silence."""
+
+
+class LongPauseError(RetryError):
+    """A server asks for a pause of hours; its text holds no address."""
+
+
+class _Patience(Retry):
+    """Heeds ``Retry-After``, up to a pause that a person would wait."""
+
+    def get_retry_after(self, response: Any) -> float | None:
+        pause_s = super().get_retry_after(response)
+        if pause_s is not None and pause_s > _LONGEST_PAUSE_S:
+            raise LongPauseError(f"the server asks for a pause of {pause_s / 3600:.1f} hours")
+        return pause_s
 
 
 class Session(requests.Session):
@@ -26,7 +44,7 @@ class Session(requests.Session):
         super().__init__()
         self.own = own
         self.headers["User-Agent"] = user_agent(contact)
-        retries = Retry(
+        retries = _Patience(
             total=6,
             connect=3,
             read=3,

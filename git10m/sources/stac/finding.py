@@ -100,7 +100,7 @@ def _ask(source: StacSource, *, area: Any, store: Path) -> Answer:
             and not wanted.takes(found.item)
         ):
             continue
-        item = found if isinstance(found, Problem) else _normalised(found)
+        item = found if isinstance(found, Problem) else _normalised(found, source.alternate)
         if isinstance(item, Problem):
             problems.setdefault(item.name, item)
             continue
@@ -216,11 +216,11 @@ def _has_properties(item: Document) -> bool:
     return isinstance(item.get("properties"), dict)
 
 
-def _normalised(found: Located) -> Document | Problem:
+def _normalised(found: Located, alternate: str | None) -> Document | Problem:
     """Bring an item to today's STAC, its assets' addresses whole, without what is not needed."""
     name = str(found.item.get("id") or without_query(found.base).rsplit("/", 1)[-1])
     try:
-        slim = slim_item(_without_none(found.item), found.base)
+        slim = slim_item(_without_none(found.item), found.base, alternate=alternate)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             item = pystac.Item.from_dict(slim, preserve_dict=False, migrate=True)
@@ -264,7 +264,7 @@ def _nothing(source: StacSource, wanted: Wanted) -> RecipeError:
 
 def _question(source: StacSource, area: Any) -> str:
     """Return a digest of all that decides what is asked for, without secrets."""
-    names = {"collection", "between", "max_cloud", "most_items", "choose", "date"}
+    names = {"collection", "between", "max_cloud", "most_items", "choose", "date", "alternate"}
     said = source.model_dump(mode="json", include=names) | {"address": without_query(source.address), "form": _FORM}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     digest.update(b"" if area is None else shapely.to_wkb(area))

@@ -26,12 +26,13 @@ _OF_COLLECTIONS = frozenset({"id", "type", "title", "license", "providers", "ite
 Document = Mapping[str, Any]
 
 
-def slim_item(item: Document, base: str) -> dict[str, Any]:
+def slim_item(item: Document, base: str, *, alternate: str | None = None) -> dict[str, Any]:
     """Return an item with whole addresses; signatures in them are left out and marked as `SIGNED`.
 
     Args:
         item: Of any version of STAC.
         base: Path or address that its links start from.
+        alternate: Name of another address of each asset, which is taken where it is stated.
     """
     properties = {name: value for name, value in item["properties"].items() if name != "proj:geometry"}
     return {
@@ -44,7 +45,10 @@ def slim_item(item: Document, base: str) -> dict[str, Any]:
         "bbox": item.get("bbox"),
         "properties": {name: _unsigned(value) for name, value in properties.items()},
         "links": [link for link in _links(item) if link["rel"] == "license"],
-        "assets": {key: _slim_asset(asset, base) for key, asset in sorted((item.get("assets") or {}).items())},
+        "assets": {
+            key: _slim_asset({**asset, **_alternate(asset, alternate)}, base)
+            for key, asset in sorted((item.get("assets") or {}).items())
+        },
     }
 
 
@@ -65,6 +69,13 @@ def _slim_asset(asset: Document, base: str) -> dict[str, Any]:
     plain = str(_unsigned(href))
     kept = _fields(asset) | {"href": plain}
     return kept | {SIGNED: True} if plain != href else kept
+
+
+def _alternate(asset: Document, name: str | None) -> Document:
+    """Return what an asset says of another address of its file: the address, and what differs there."""
+    offered = asset.get("alternate")
+    found = offered.get(name) if isinstance(offered, dict) else None
+    return found if isinstance(found, dict) and isinstance(found.get("href"), str) else {}
 
 
 def _fields(asset: Document) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pystac_client.stac_api_io import StacApiIO
 from git10m.errors import SourceError
 from git10m.recipe import StacSource, is_address
 from git10m.remote import s3_file, user_agent
-from git10m.sources.http import PASSING, Session, with_environment
+from git10m.sources.http import PASSING, LongPauseError, Session, with_environment
 
 __all__ = ["AbsentError", "NotUnderstoodError", "Transport", "absolute", "is_secret", "links_of", "without_query"]
 
@@ -215,6 +215,8 @@ def _reason(error: BaseException) -> str:
         (requests.exceptions.InvalidURL, "no valid address"),
     )
     while seen is not None:
+        if isinstance(seen, LongPauseError):
+            return str(seen)
         for kind, words in kinds:
             if isinstance(seen, kind):
                 return words

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.response import addinfourl
 
+from git10m.sources.served import unpacked
 from git10m.sources.weblist.pictures import decode_picture
 
 __all__ = ["SETTINGS", "Manners", "Settings", "opener"]
@@ -160,7 +161,7 @@ class Manners(urllib.request.BaseHandler):
                 raise TimeoutError(f"timed out: {size} bytes after {self.settings.timeout_s:g} s")
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
-        return b"".join(pieces)
+        return unpacked(b"".join(pieces))  # buckets hand files out as they were stored, whatever was asked for
 
 
 class _Hosts(urllib.request.AbstractHTTPHandler):

@@ -83,9 +83,7 @@ def test_a_tile_server_gives_the_same_tiles(
         if image == "png":
             assert difference(served, expected) <= 1.0
         else:
-            # TiTiler's WebPs are of quality 75, which takes 3.3 from this farmland by itself.
-            most = 3.5 if image == "webp" else 3.0
-            assert np.mean([np.abs(served[name] - expected[name]).mean() for name in expected]) <= most
+            assert difference(served, expected) <= 3.0
             with sqlite3.connect(tmp_path / image / "dataset/work/sources/here/answers.sqlite") as store:
                 answers = {body for (body,) in store.execute("SELECT body FROM answers WHERE status = 200")}
             kept = {row["image"]["bytes"] for row in rows_of(tmp_path / image)}

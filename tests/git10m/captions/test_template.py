@@ -180,7 +180,7 @@ def test_only_facts_are_named(facts: dict[str, Any], key: str) -> None:
     for word, fact in (("Burgundy", facts["areas"]), ("km north", facts["place"]), ("taken", facts["date"])):
         assert fact or word not in text
     season = facts["season"] if facts["date"] else None
-    assert re.findall("winter|spring|summer|autumn", text) == ([season] if season else [])
+    assert set(re.findall("winter|spring|summer|autumn", text)) <= {season}
 
 
 def test_the_same_tile_always_reads_the_same() -> None:
@@ -200,7 +200,7 @@ def test_the_same_tile_always_reads_the_same() -> None:
         for seed in ("0", "1")
     }
     assert len(runs) == 1
-    assert "NAIP aerial image" in runs.pop()
+    assert "NAIP aerial " in runs.pop()
 
 
 RICH: dict[str, Any] = {
@@ -218,6 +218,20 @@ RICH: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("length", ["long", "short"])
+@pytest.mark.parametrize("mention", [(), ("platform",), ("resolution",), ("objects",), Captions().mention])
+def test_no_tile_reads_like_one_beside_it(mention: Any, length: Any) -> None:
+    """Whatever the facts: tiles that share an edge or a corner begin in different ways."""
+    side = range(8)
+    tiles = {(x, y): Tile(16, 33760 + x, 23000 + y) for x in side for y in side}
+    captions = Captions(mention=mention)
+    facts = {**RICH, "objects": [{"kind": "lake", "count": 1, "name": None, "part": None}], "relief": None}
+    texts = {at: write(facts, tile=tile, key=tile.name, captions=captions, length=length) for at, tile in tiles.items()}
+    for (x, y), text in texts.items():
+        beside = [texts.get((x + i, y + j)) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+        assert text not in beside
+
+
 def test_neighbours_with_the_same_facts_rarely_read_alike() -> None:
     texts = [write(RICH, key=f"16_33767_{row}") for row in range(300)]
     assert sum(left == right for left, right in itertools.pairwise(texts)) <= 1
@@ -225,7 +239,7 @@ def test_neighbours_with_the_same_facts_rarely_read_alike() -> None:
     openings = {text.split(" is ")[0].split(" covers ")[0].split(",")[0] for text in texts}
     assert len(openings) >= 6
     mean = sum(len(text.split()) for text in texts) / len(texts)
-    assert 45 <= mean <= 70
+    assert 45 <= mean <= 60
 
 
 def test_the_seed_changes_the_wording() -> None:
@@ -251,12 +265,17 @@ def test_a_caption_speaks_only_of_the_kinds_it_may(kind: Any, present: str, abse
 
 def test_without_any_fact_it_is_still_a_sentence_and_true() -> None:
     silent = Captions(mention=())
-    assert write(RICH, captions=silent) == (
-        "This is an overhead image. It shows one square tile of the map, seen from above."
-    )
-    assert write(RICH, captions=silent, synthetic=True) == (
-        "This is a synthetic overhead image. It shows one square tile of the map, computed as if seen from above."
-    )
+    texts = {write(RICH, captions=silent, tile=Tile(16, x, y)) for x in (33766, 33767) for y in (23000, 23001)}
+    assert len(texts) == 4
+    for text in texts:
+        assert re.fullmatch(
+            r"(?:This is an overhead (?:image|picture|view)\.|This overhead .+ shows ground from above, .+\.)"
+            r"(?: (?:It|What it) .+ one square tile of the map, seen from above\.)?",
+            text,
+        )
+    computed = write(RICH, captions=silent, synthetic=True)
+    assert "synthetic overhead" in computed
+    assert "seen from above" not in computed or "computed as if" in computed
 
 
 def test_the_country_is_the_towns_and_is_not_said_twice() -> None:
@@ -274,9 +293,9 @@ def test_the_country_is_the_towns_and_is_not_said_twice() -> None:
 def test_computed_imagery_is_never_taken_or_somewhere() -> None:
     for key in map(str, range(40)):
         text = write(RICH, key=key, synthetic=True)
-        assert "synthetic Landsat 8 satellite image" in text
-        assert "placed on the map in Burgundy" in text
-        assert "dated 31 August 2020, in summer" in text
+        assert re.search("synthetic Landsat 8 satellite (?:image|picture|view)", text)
+        assert "Burgundy" not in text or "placed on the map in Burgundy" in text
+        assert "2020" not in text or "dated 31 August 2020, in summer" in text
         assert not re.search("taken|centred", text)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from git10m.grid import Tile
 from git10m.sources.served import Served, ServedGrid, decode, magic
@@ -45,6 +45,22 @@ def test_other_modes_become_rgb_and_are_encoded_anew(mode: str, kind: str):
     assert found.pixels.shape == (64, 64, 3)
     assert found.kept is None
     assert np.array_equal(found.pixels, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+def test_a_picture_that_a_tag_turns_is_stored_upright():
+    """Hugging Face's datasets and browsers heed the tag, Pillow and most training code do not."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image = Image.fromarray(
+        np.repeat(np.arange(0, 240, 3, dtype=np.uint8)[:, None, None], 40, axis=1).repeat(3, axis=2)
+    )
+    buffer = io.BytesIO()
+    image.save(buffer, "jpeg", quality=95, exif=turned)
+    found = decode(buffer.getvalue(), fill=FILL)
+    assert found.kept is None
+    assert found.pixels.shape == (40, 80, 3)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(buffer.getvalue())))
+    assert np.array_equal(found.pixels, np.asarray(upright))
 
 
 def test_sixteen_bits_keep_the_upper_byte():

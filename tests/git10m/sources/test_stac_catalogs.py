@@ -253,6 +253,19 @@ def test_signatures_in_addresses_are_not_kept(raster: Path, store: Path, server:
     }
 
 
+def test_another_address_of_an_asset_is_read_where_it_states_one(raster: Path, store: Path, server: Canned):
+    other = asset(raster, href="https://login.example/a.tif") | {"alternate": {"s3": {"href": "s3://bucket/a.tif"}}}
+    made = [item(raster, "both", assets={"image": other}), item(raster, "one", assets={"image": asset(raster)})]
+    server.replies = {"/items": {"type": "FeatureCollection", "features": made}}
+
+    def files(**said: Any) -> dict[str, str]:
+        found = stac_scenes(source(f"{server.url}/items", bands=RGB, **said), area=HERE, store=store)
+        return {each.name: each.scene.bands[0].path for each in found if each.scene}
+
+    assert files()["both"] == "https://login.example/a.tif"
+    assert files(alternate="s3") == {"both": "s3://bucket/a.tif", "one": str(raster)}
+
+
 # What goes wrong
 
 
@@ -306,6 +319,13 @@ def test_passing_faults_are_overcome(raster: Path, store: Path, server: Canned):
     server.replies = {"/items": [busy, Reply(b"slow down", 429), Reply(whole[:300], promise=len(whole)), Reply(whole)]}
     assert names(f"{server.url}/items", store) == ["a"]
     assert len(server.asked) == 4
+
+
+def test_a_pause_of_hours_is_told_and_not_waited_for(store: Path, server: Canned):
+    server.replies = {"/items": Reply(b"slow down", 429, {"Retry-After": "7200"})}
+    with pytest.raises(SourceError, match=r"/items: cannot be reached \(the server asks for a pause of 2.0 hours\)"):
+        names(f"{server.url}/items?token=abcdef", store)
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(

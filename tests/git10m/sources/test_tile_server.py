@@ -341,7 +341,7 @@ def test_keys_and_values_go_to_the_address_that_takes_them(wmts: Callable[..., T
 
 def test_vector_layers_are_told(wmts: Callable[..., TileServer]):
     document = capabilities(layer("roads", "webmercator", formats=("application/vnd.mapbox-vector-tile",)))
-    with pytest.raises(RecipeError, match="layer 'roads' has application/vnd.mapbox-vector-tile; expected JPEG"):
+    with pytest.raises(RecipeError, match=r"layer 'roads' has application/.*; expected JPEG"):
         wmts(document)
 
 

@@ -780,6 +780,12 @@ def test_what_is_too_long_is_not_read_to_its_end(website: Website):
         asks().open(f"{website.url}/a.jpg", timeout=1)
 
 
+def test_what_a_bucket_keeps_packed_is_unpacked(website: Website):
+    website.script = {"/a.jpg": [gives(gzip.compress(picture(1)))]}
+    with asks().open(f"{website.url}/a.jpg", timeout=1) as answer:
+        assert answer.read() == picture(1)
+
+
 # Images ------------------------------------------------------------------------------------------------------------
 
 
