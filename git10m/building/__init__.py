@@ -33,6 +33,7 @@ from git10m.building.inputs import Inputs, Item, gather
 from git10m.building.rows import RowPass
 from git10m.building.tiles import FetchPass, TilePass, unit_digests
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.captions.writing import check_writer
 from git10m.engine import Engine, lock, map_shards, rank_of_job
 from git10m.errors import BuildError, DatasetError, RecipeError, RegionError
 from git10m.grid import MAX_LEVEL
@@ -114,6 +115,7 @@ def build(
             if (manifest := _finished(workspace, inputs)) is not None:
                 return BuildResult(folder, manifest, _skipped(inputs.items), fresh=False)
             _fetch_lists(inputs, retry_failed=retry_failed)
+            check_writer(inputs.recipe.captions, key=True)
             manifest = _run(workspace, inputs, engine, limit, said if said is not None else recipe.canonical())
     except OSError as error:
         raise BuildError(_disk_fault(error, folder)) from error

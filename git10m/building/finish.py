@@ -223,19 +223,25 @@ def caption_counts(index: Path, answers: Path, *, before: Mapping[str, Any] | No
         answers: Folder of the ledger.
         before: Manifest of before; what it says of servers stays where the ledger was deleted.
     """
-    columns = pq.read_table(index, columns=["caption", "caption_source", "caption_version", "captions"])
-    told = columns.filter(pc.is_valid(columns["caption"]))
-    pairs = Counter(zip(told["caption_source"].to_pylist(), told["caption_version"].to_pylist(), strict=True))
-    several = pc.sum(pc.list_value_length(columns["captions"])).as_py()
+    pairs: Counter[tuple[str | None, str | None]] = Counter()
+    rows = several = 0
+    with pq.ParquetFile(index) as file:
+        # A group at a time: the words of all captions fill a machine.
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=["caption", "caption_source", "caption_version", "captions"])
+            rows += table.num_rows
+            several += pc.sum(pc.list_value_length(table["captions"])).as_py() or 0
+            told = table.filter(pc.is_valid(table["caption"]))
+            pairs.update(zip(told["caption_source"].to_pylist(), told["caption_version"].to_pylist(), strict=True))
     writers = [
-        {"source": source, "version": version, "rows": rows}
-        for (source, version), rows in sorted(pairs.items(), key=lambda entry: tuple(str(part) for part in entry[0]))
+        {"source": source, "version": version, "rows": count}
+        for (source, version), count in sorted(pairs.items(), key=lambda entry: tuple(str(part) for part in entry[0]))
     ]
     noted = ((before or {}).get("captions") or {}).get("requests")
     return {
-        "rows": told.num_rows,
-        "without": columns.num_rows - told.num_rows,
-        "several": int(several or 0),
+        "rows": pairs.total(),
+        "without": rows - pairs.total(),
+        "several": several,
         "writers": writers,
         "requests": summed(answers) or noted,
     }
