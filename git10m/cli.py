@@ -80,6 +80,8 @@ def build(
     )
     for reason in result.skipped:
         _tell(f"skipped: {reason}")
+    for remark in result.remarks:
+        _tell(f"note: {remark}")
     if result.manifest is None:
         unfinished = {"folder": str(output), "finished": False, "skipped": list(result.skipped)}
         _show(unfinished, "this rank is done; others are still at work", as_json)

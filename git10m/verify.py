@@ -150,7 +150,7 @@ def _guarded(name: str, check: Any) -> Iterator[Finding]:
 def _check_shard(path: Path, name: str) -> Iterator[Finding]:
     found = pq.read_schema(path)
     modalities = records.modalities_of(found)
-    yield from _check_schema(found, records.schema(modalities=modalities), name)
+    yield from _check_schema(found, records.schema(modalities=modalities, embedding=records.embedding_of(found)), name)
     split = path.name.split("-", maxsplit=1)[0]
     start = 0
     last: tuple[Any, ...] = ()
@@ -297,7 +297,8 @@ def _check_index(folder: Path, shards: Sequence[Path]) -> Iterator[Finding]:
     start = 0
     for path in shards:
         name = path.relative_to(folder).as_posix()
-        columns = [field.name for field in pq.read_schema(path) if field.type != records.IMAGE]
+        schema = pq.read_schema(path)
+        columns = [field.name for field in schema if field.type != records.IMAGE and field.name != "embedding"]
         rows = pq.read_table(path, columns=columns)
         part = index.slice(start, rows.num_rows)
         rows = rows.append_column("file", pa.array([name] * rows.num_rows, pa.string()))

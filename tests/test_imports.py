@@ -67,7 +67,13 @@ TORCH_AT_THE_TOP = {
     "git10m/curation/restorer_training.py",
 }
 """Files of the toolkit that are a network, or nothing without one; others import them where they need them."""
-WITH_NETWORKS = {*TORCH_AT_THE_TOP, "git10m/curation/enhancement.py", "git10m/captions/vlm/local.py"}
+WITH_NETWORKS = {
+    *TORCH_AT_THE_TOP,
+    "git10m/curation/encoders.py",
+    "git10m/curation/enhancement.py",
+    "git10m/curation/heads.py",
+    "git10m/captions/vlm/local.py",
+}
 """Files of the toolkit that use torch; but for those above they import it when they are asked to work."""
 
 HEAVY = {"torch", "diffusers", "transformers", "accelerate"}

@@ -158,8 +158,9 @@ def _why(decisions: Decisions, row: int, names: Mapping[int, str]) -> str:
     else:
         level, x, y = (int(values[alike.of]) for values in (decisions.level, decisions.x, decisions.y))
         what = f"tile {level}_{x}_{y}" if x >= 0 else names[alike.of]
-    if alike.likeness is not None:
-        return f"likeness {alike.likeness:.2f} to {what}"
+    if alike.cosine is not None or alike.likeness is not None:
+        how = f"likeness {alike.likeness:.2f}" if alike.cosine is None else f"cosine {alike.cosine:.3f}"
+        return f"{how} to {what}"
     return "a better picture of this place stays" if reason == "same_place" else f"the same bytes as {what}"
 
 
@@ -208,6 +209,8 @@ def _manifest(
         "files": files,
         "items": [_item_note(item) for item in inputs.items],
         "modalities": inputs.modality_notes,
+        "embedding": decisions.without_vector,
+        "captions_cut": _captions_cut(workspace, shards),
         "licences": mentioned(index, "licence"),
         "attributions": sorted({*mentioned(index, "attribution"), *credited(facts)}),
         "fact_sources": facts,
@@ -276,6 +279,14 @@ def _counts(index: pa.Table, decisions: Decisions, units: Sequence[Mapping[str, 
         "levels": {str(k): v for k, v in sorted(Counter(index["level"].to_pylist()).items())},
         "sources": by("source_id"),
     }
+
+
+def _captions_cut(workspace: Workspace, shards: Sequence[ShardPlan]) -> dict[str, int]:
+    """Add up, by model of similarity, the captions that did not fit into its window."""
+    cut: Counter[str] = Counter()
+    for name in sorted({shard.captions for shard in shards}):
+        cut.update((read_json(workspace.captions(name, "done.json")) or {}).get("cut", {}))
+    return dict(sorted(cut.items()))
 
 
 def _file_note(workspace: Workspace, shard: ShardPlan) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class Workspace:
         return self.work / "known"
 
     @property
+    def vectors(self) -> Path:
+        """Vectors that were brought along, sorted."""
+        return self.work / "vectors"
+
+    @property
     def answers(self) -> Path:
         """Answers of models that write captions, and the ledger of what was asked."""
         return self.work / "answers"
