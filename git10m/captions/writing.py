@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from git10m import recipe, records
-from git10m.captions.checks import Ground, check
+from git10m.captions.checks import Ground, check, looked_for
 from git10m.captions.facts import FactFinder, Subject, valid_mask
+from git10m.captions.similarity import SimilarityScorer
 from git10m.captions.subjects import Judge, Picture, Writer, Written, no_faults
 from git10m.captions.template import VERSION, caption
 from git10m.grid import Tile
@@ -94,8 +96,12 @@ def open_writer(captions: recipe.Captions, *, store: Path) -> Writer | None:
     return TemplateWriter(captions) if captions.writer == "template" else None
 
 
-def check_writer(captions: recipe.Captions) -> None:
+def check_writer(captions: recipe.Captions, *, key: bool = False) -> None:
     """Find out now, not after hours of other work, that the writer that a recipe asks for cannot be had.
+
+    Args:
+        captions: What the recipe says; its paths are absolute.
+        key: There is something to ask, so the key must be there too.
 
     Raises:
         RequestError: If a package is missing, or a folder holds no model.
@@ -105,7 +111,8 @@ def check_writer(captions: recipe.Captions) -> None:
         from git10m.captions.vlm.server import check_client, key_of  # noqa: PLC0415 - an extra
 
         check_client()
-        key_of(captions.openai)
+        if key:
+            key_of(captions.openai)
     elif captions.transformers is not None and captions.writer == "transformers":
         from git10m.captions.vlm.local import check_model  # noqa: PLC0415 - an extra
 
@@ -135,7 +142,12 @@ class Captioner:
     @property
     def needs_images(self) -> bool:
         """Whether `captioned` wants the column ``image``."""
-        return self._writer is not None and self._writer.needs_images
+        return self._scorer is not None or (self._writer is not None and self._writer.needs_images)
+
+    @property
+    def cut(self) -> Counter[str]:
+        """How many captions were too long for each model of similarity so far."""
+        return Counter(self._scorer.cut) if self._scorer is not None else Counter()
 
     def captioned(self, table: pa.Table) -> pa.Table:
         """Return the `CAPTION_COLUMNS` of some rows, one row each, in their order.
@@ -154,6 +166,12 @@ class Captioner:
                 rows[i].update(_columns(written))
         for row in rows:
             self._flag(row)
+        if self._scorer is not None:
+            images = [image.as_py()["bytes"] for image in table["image"]]
+            found = self._scorer.scores(images, [row["caption"] for row in rows])
+            for name, scores in found.items():
+                for row, score in zip(rows, scores, strict=True):
+                    row[name] = score if score is not None else row[name]
         known = records.columns()
         return pa.table(
             {name: pa.array([row[name] for row in rows], type=known[name].type) for name in CAPTION_COLUMNS}
@@ -202,28 +220,50 @@ class Captioner:
 
     def judge(self, text: str, picture: Picture, length: str) -> tuple[str, ...]:
         """Return what is wrong with a model's caption, which is then asked for again."""
-        ground = _ground(picture.place.tile.level if picture.place else None, picture.gsd_m, picture.width)
+        level = picture.place.tile.level if picture.place else None
+        ground = _ground(level, picture.gsd_m, picture.width, self._looked_for)
         rules = self._captions.checks
         return tuple(
             str(flag) for flag in check(text, facts=picture.facts, rules=rules, ground=ground, kind=_kind(length))
         )
 
     def _flag(self, row: dict[str, Any]) -> None:
-        """Note what is wrong with the caption of a row, and empty it where the recipe asks for that."""
+        """Note what is wrong with the captions of a row, and drop those where the recipe asks for that."""
         rules = self._captions.checks
         row["caption_flags"] = None
         if row["caption"] is None or not rules.use:
             return
-        kind: Kind = _kind(self._captions.lengths[0]) if row["caption_source"] in OUR_WRITERS else "given"
-        ground = _ground(row["level"] or None, row["gsd_m"], row["width"])
-        found = check(row["caption"], facts=row["caption_facts"], rules=rules, ground=ground, kind=kind)
-        row["caption_flags"] = [str(flag) for flag in found]
-        if found and rules.action == "drop_caption":
+        texts = row["captions"] or [row["caption"]]
+        found = [self._faults(row, text, number) for number, text in enumerate(texts)]
+        row["caption_flags"] = [
+            f"{flag} (caption {number})" if number > 1 else flag
+            for number, flags in enumerate(found, start=1)
+            for flag in flags
+        ]
+        if rules.action == "drop_caption" and found[0]:
             row.update(dict.fromkeys(CAPTION_COLUMNS[:5]))
+        elif rules.action == "drop_caption" and row["captions"]:
+            row["captions"] = [text for text, flags in zip(texts, found, strict=True) if not flags]
+
+    def _faults(self, row: Mapping[str, Any], text: str, number: int) -> list[str]:
+        lengths = self._captions.lengths
+        ours = row["caption_source"] in OUR_WRITERS and number < len(lengths)
+        kind: Kind = _kind(lengths[number]) if ours else "given"
+        ground = _ground(row["level"] or None, row["gsd_m"], row["width"], self._looked_for)
+        rules = self._captions.checks
+        return [str(flag) for flag in check(text, facts=row["caption_facts"], rules=rules, ground=ground, kind=kind)]
+
+    @cached_property
+    def _looked_for(self) -> frozenset[str] | None:
+        return looked_for(self._captions.objects)
 
     @cached_property
     def _template(self) -> TemplateWriter:
         return TemplateWriter(self._captions)
+
+    @cached_property
+    def _scorer(self) -> SimilarityScorer | None:
+        return SimilarityScorer(self._captions.similarity) if self._captions.similarity is not None else None
 
     @cached_property
     def _finder(self) -> FactFinder:
@@ -253,8 +293,8 @@ def _kind(length: str) -> Kind:
     return "short" if length == "short" else "long"
 
 
-def _ground(level: int | None, gsd_m: float | None, size_px: int) -> Ground:
-    return Ground(level=level, gsd_m=gsd_m, size_px=size_px)
+def _ground(level: int | None, gsd_m: float | None, size_px: int, kinds: frozenset[str] | None) -> Ground:
+    return Ground(level=level, gsd_m=gsd_m, size_px=size_px, kinds=kinds)
 
 
 def _columns(written: Written) -> dict[str, Any]:
