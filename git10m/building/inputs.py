@@ -27,6 +27,7 @@ from git10m.captions.facts import FactFinder
 from git10m.captions.objects import prepare_objects
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
 from git10m.captions.writing import check_writer
+from git10m.curation.enhancement import Restorer, open_restorer
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
 from git10m.recipe import (
@@ -93,6 +94,7 @@ class Inputs:
         known: Sets that no row may be like.
         area: Area of interest in degrees, or None.
         identity: What the fingerprint is made of, as JSON.
+        restorer: Weights that poor tiles are restored with, or None.
     """
 
     recipe: Recipe
@@ -102,6 +104,7 @@ class Inputs:
     known: tuple[KnownSet, ...]
     area: Any
     identity: Mapping[str, Any]
+    restorer: Restorer | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -150,6 +153,8 @@ def gather(
         check_writer(located.captions)
     for other in located.curation.against:
         listed(other)  # and a wrong path
+    asked = located.curation.enhancement
+    restorer = open_restorer(asked) if asked is not None else None
     area = area_of(located.region) if located.region is not None else None
     finder = _Finder(located, area, workspace.sources)
     items = tuple(item for source in located.source for item in finder.items(source))
@@ -168,7 +173,10 @@ def gather(
     identity = _identity(located, items, imagery, area, limit)
     identity["layers"] |= objects
     identity |= {"against": {each.name: each.digest for each in known}}
-    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, area, identity)
+    if restorer is not None:
+        identity["enhancement"] = restorer.identity
+    readers = tuple(reader for reader, _ in paired)
+    return Inputs(located, items, imagery, readers, known, area, identity, restorer)
 
 
 def _prepare_objects(recipe: Recipe, workspace: Workspace, bounds: Bounds | None, *, looking: bool) -> dict[str, str]:

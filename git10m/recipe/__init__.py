@@ -17,7 +17,7 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
 
 from git10m.recipe.areas import Cities, Region, Sampling, Strata
 from git10m.recipe.captions import Areas, CaptionChecks, Captions, LandCover, Objects, Relief
-from git10m.recipe.curation import Against, Curation, Duplicates, Quota, Verdicts
+from git10m.recipe.curation import Against, Curation, Duplicates, Enhancement, Quota, Verdicts
 from git10m.recipe.reading import load_recipe, parse_captions, parse_recipe, read_toml
 from git10m.recipe.scenes import ClassMask, Modality, Origin, Percentiles, RasterSource, SceneSource, StacSource
 from git10m.recipe.sources import (
@@ -52,6 +52,7 @@ __all__ = [
     "ClassMask",
     "Curation",
     "Duplicates",
+    "Enhancement",
     "ImageFormat",
     "Interval",
     "LandCover",

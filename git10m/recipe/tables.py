@@ -214,6 +214,12 @@ class Recipe(Table):
             if modality.name in seen:
                 raise ValueError(f"two modalities are called {modality.name!r}; give each a name of its own")
             seen.add(modality.name)
+        asked = self.curation.enhancement
+        if self.modality and asked is not None and asked.size == "double":
+            raise ValueError(
+                'curation.enhancement: size = "double" would tear images and modalities apart, which share one grid; '
+                "leave size out, or the modalities"
+            )
         if not any(getattr(source, "rows", True) for source in self.source):
             raise ValueError("every source says rows = false; at least one must give rows")
 
@@ -244,10 +250,11 @@ class Recipe(Table):
         strata = moved(sampling.strata, "path") if sampling.strata is not None else None
         cities = moved(sampling.cities, "path") if sampling.cities is not None else None
         against = tuple(moved(other, "path") for other in self.curation.against)
+        enhancement = moved(asked, "weights") if (asked := self.curation.enhancement) is not None else None
         return self.model_copy(
             update={
                 "source": tuple(moved(source, *source.places) for source in self.source),
-                "curation": self.curation.model_copy(update={"against": against}),
+                "curation": self.curation.model_copy(update={"against": against, "enhancement": enhancement}),
                 "captions": captions,
                 "region": region,
                 "sampling": sampling.model_copy(update={"strata": strata, "cities": cities}),
@@ -263,6 +270,8 @@ class Recipe(Table):
         said["captions"] = self.captions.canonical()
         for other in said["curation"]["against"]:
             del other["path"]
+        if said["curation"]["enhancement"] is not None:  # told apart by their hash
+            del said["curation"]["enhancement"]["weights"]
         if said["region"] is not None:  # what its files come to is told apart by its area
             del said["region"]["file"], said["region"]["exclude"]
         for chosen in (said["sampling"]["strata"], said["sampling"]["cities"]):
