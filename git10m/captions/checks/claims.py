@@ -234,7 +234,7 @@ def _in_name(text: Text, claim: Claim) -> bool:
     return (end > claim.end and claim.start != start) or (end > claim.end and words[claim.start] not in _FEATURE_FIRST)
 
 
-def _negated_before(text: Text, i: int) -> int | None:
+def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a reader of clauses
     """Return the word before a thing that negates it; None where none does."""
     words = text.words
     for j in range(i - 1, max(-1, i - 14), -1):

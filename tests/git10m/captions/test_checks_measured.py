@@ -1,4 +1,4 @@
-"""How many planted contradictions are found, and how many true captions are flagged; figures are printed (``pytest -s``)."""
+"""How many planted contradictions are found, how many true captions are flagged; ``pytest -s`` prints the figures."""
 
 from __future__ import annotations
 
@@ -101,10 +101,8 @@ def swaps(text: str, facts: Mapping[str, Any], ground: Ground) -> list[tuple[str
             "mangroves": wet,
             "cropland": "crop" in names or "arable" in names,
         }
-        grown = {
-            "deciduous forest": "forest" in names.replace(there, "") or "tree" in names,
-            "urban land": "urban" in names,
-        }
+        wooded = "forest" in names.replace(there, "") or "tree" in names
+        grown = {"deciduous forest": wooded, "urban land": "urban" in names}
         icy = {"snow and ice": "snow" in names, "glaciers": "snow" in names, "built-up land": "built" in names}
         sown = {"non-irrigated arable land": "arable" in names or "cultivation" in names}
         if there in text and not (taken | grown | icy | sown).get(other, False) and not facts["objects"]:
