@@ -81,7 +81,7 @@ def correlations(folder: Path) -> None:
         size = len(columns["fluency"])
         print(
             f"\n{source}: {size} captions, mean ratings",
-            *(f"{r} {sum(x for x in columns[r] if x == x) / size:.2f}" for r in RATINGS),
+            *(f"{rating} {np.nanmean(columns[rating]):.2f}" for rating in RATINGS),
         )
         for what in measured(()):
             values = columns[what]

@@ -525,10 +525,11 @@ def test_a_class_that_says_nothing_may_be_anything(name: str):
 
 
 SHARES = covered(("Cropland", 0.7, "north-west"), ("Tree cover", 0.3, "south-east")) | TAKEN | {"objects": []}
-PIECES = st.sampled_from(
+WORDS = (
     "river no 60 percent % the May 2020 in north-west Lake Dole , . ( ) - of mostly dominated by level three houses "
-    "metres per pixel not is absent ' _ season winter [ { neither free".split(" ")
+    "metres per pixel not is absent ' _ season winter [ { neither free"
 )
+PIECES = st.sampled_from(WORDS.split(" "))
 
 
 @settings(max_examples=150, deadline=None)
