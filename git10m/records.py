@@ -29,6 +29,7 @@ __all__ = [
     "Rejection",
     "Row",
     "columns",
+    "embedding_of",
     "huggingface_metadata",
     "modalities_of",
     "modality_column",
@@ -181,7 +182,10 @@ class Row:
         float | None, Column(pa.float32(), "of the recipe's learned scorer, on its own scale; null without one")
     ] = None
     enhanced: Annotated[
-        str | None, Column(pa.string(), "restorer that made the pixels, with its weights' hash; null: as observed")
+        str | None,
+        Column(
+            pa.string(), "restorer that made the pixels, as 'rrdb-x2:1f2e3d4c' (hash of its weights); null: as observed"
+        ),
     ] = None
     caption_source: Annotated[str | None, Column(pa.string(), "who wrote the caption, e.g. 'template'")] = None
     caption_version: Annotated[str | None, Column(pa.string(), "version of that writer")] = None
@@ -270,6 +274,7 @@ def schema(
     bounds: tuple[float, float, float, float] | None = None,
     without: Iterable[str] = (),
     modalities: Mapping[str, Any] | None = None,
+    embedding: Mapping[str, Any] | None = None,
 ) -> pa.Schema:
     """Return the Arrow schema of a record type with its Hugging Face and GeoParquet metadata.
 
@@ -279,13 +284,18 @@ def schema(
         without: Columns to leave out (``"image"`` for an index).
         modalities: What is known of each further image (bands, stretch), by name: each has a column
             ``image_NAME``, and the notes go into the metadata.
+        embedding: What is known of the column ``embedding`` (``dtype``, ``dimensions``, ``encoder``), which rows have
+            then: a unit vector each; null where there is none.
     """
     left_out = set(without)
     kept = {name: column.type for name, column in columns(record).items() if name not in left_out}
     kept |= {modality_column(name): IMAGE for name in modalities or {}}
+    if embedding:
+        kept["embedding"] = pa.list_(pa.float16() if embedding["dtype"] == "float16" else pa.float32())
     metadata = {"huggingface": json.dumps(huggingface_metadata(kept))}
-    if modalities:
-        metadata["git10m"] = json.dumps({"modalities": modalities})
+    notes = {"modalities": modalities, "embedding": embedding}
+    if any(notes.values()):
+        metadata["git10m"] = json.dumps({name: note for name, note in notes.items() if note})
     if "geometry" in kept:
         metadata["geo"] = json.dumps(_geoparquet_metadata(bounds))
     return pa.schema([pa.field(name, type_) for name, type_ in kept.items()], metadata=metadata)
@@ -301,6 +311,12 @@ def modalities_of(arrow: pa.Schema) -> dict[str, Any]:
     noted = json.loads((arrow.metadata or {}).get(b"git10m", b"{}"))
     found: dict[str, Any] = noted.get("modalities", {})
     return found
+
+
+def embedding_of(arrow: pa.Schema) -> dict[str, Any] | None:
+    """Return what a file's metadata notes of its column ``embedding``; None where it has none."""
+    noted: dict[str, Any] | None = json.loads((arrow.metadata or {}).get(b"git10m", b"{}")).get("embedding")
+    return noted
 
 
 def table(rows: Iterable[Row] | Iterable[Rejection], *, record: type[Row] | type[Rejection] = Row) -> pa.Table:
@@ -330,8 +346,10 @@ def _feature(type_: pa.DataType) -> Any:
 
 
 def _dtype(type_: pa.DataType) -> str:
-    """Name an Arrow type as ``datasets`` does (only three names differ from Arrow's own)."""
-    return {"double": "float64", "float": "float32", "date32[day]": "date32"}.get(str(type_), str(type_))
+    """Name an Arrow type as ``datasets`` does (only four names differ from Arrow's own)."""
+    return {"double": "float64", "float": "float32", "halffloat": "float16", "date32[day]": "date32"}.get(
+        str(type_), str(type_)
+    )
 
 
 def _geoparquet_metadata(bounds: tuple[float, float, float, float] | None) -> dict[str, Any]:

@@ -135,12 +135,13 @@ def file_sha256(path: Path) -> str:
 def _parquet_writer(file: IO[bytes], schema: pa.Schema) -> Any:
     leaves = _leaf_paths(schema)
     images = {path for path in leaves if path.endswith(".bytes")}
+    plain = images | {path for path in leaves if path.startswith("embedding.")}  # no two of these numbers are equal
     return pq.ParquetWriter(
         file,
         schema,
         compression={path: "NONE" if path in images else "ZSTD" for path in leaves},
-        use_dictionary=[path for path in leaves if path not in images],
-        write_statistics=[path for path in leaves if path not in images],
+        use_dictionary=[path for path in leaves if path not in plain],
+        write_statistics=[path for path in leaves if path not in plain],
         write_page_checksum=True,
     )
 

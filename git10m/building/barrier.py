@@ -7,7 +7,7 @@ Duplicates, pairing of levels, splits, and the final order of rows. Every choice
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from git10m.building.alike import Alike, Comparison
+from git10m.building.encoding import Encoding, without_vector
 from git10m.building.families import paired
 from git10m.building.known import KnownSet
 from git10m.building.workspace import Workspace
 from git10m.captions.facts import FactFinder, Subject
 from git10m.curation.duplicates import placeholders
 from git10m.curation.near_duplicates import Hashes
-from git10m.curation.quotas import over_quota
+from git10m.curation.quotas import over_quota, over_share_of_clusters
 from git10m.curation.splits import SPLITS, near_held_out, split_codes, stratified_codes, unplaced_split
+from git10m.curation.vectors import VectorFiles
 from git10m.grid import IntArray, Tile, quadkey_number
 from git10m.recipe import Quota, Recipe
 
@@ -75,6 +77,7 @@ class Decisions:
         alike: For each row that goes because it is like another, which.
         beyond: For each row that goes for a quota or for its caption, which quota, or what was measured.
         split: Position in `SPLITS`.
+        without_vector: How many rows have no embedding, and some of their names; None: none were asked for.
     """
 
     unit: npt.NDArray[np.int32]
@@ -87,6 +90,7 @@ class Decisions:
     alike: Mapping[int, Alike]
     beyond: Mapping[int, str]
     split: npt.NDArray[np.int8]
+    without_vector: Mapping[str, Any] | None = None
 
     def shards(self, shard_rows: int) -> dict[str, npt.NDArray[np.int64]]:
         """Return, by file name, the positions here of the rows of every final shard."""
@@ -122,6 +126,7 @@ def decide(
     units: int,
     levels: Mapping[int, Sequence[int]],
     known: Sequence[KnownSet] = (),
+    encoding: Encoding | None = None,
 ) -> Decisions:
     """Read the columns of all units and decide; at most about 200 bytes a row are held.
 
@@ -131,6 +136,11 @@ def decide(
         units: How many units.
         levels: Planned levels of each group, rising.
         known: Sets that no row may be like.
+        encoding: Models that told of every image in the first pass.
+
+    Raises:
+        BuildError: If vectors were brought along, and no image has one; or one has none and the recipe says
+            ``on_error = "stop"``.
     """
     source_ids = sorted(source.id for source in recipe.source)
     measured = {quota.measure for quota in recipe.curation.quotas if quota.measure is not None}
@@ -141,7 +151,13 @@ def decide(
     columns = {name: values[order] for name, values in columns.items()}
     drop = np.zeros(len(order), dtype=np.int8)
     drop[_placeholders(columns, recipe, source_ids)] = DROP_REASONS.index("placeholder")
-    alike, beyond, split = _drop(workspace, columns, recipe, drop, levels=levels, known=known)
+    vectors = None
+    if encoding is not None and encoding.dimensions:
+        files = [encoding.path(workspace, unit) for unit in range(units)]
+        vectors = VectorFiles(files, columns["unit"].astype(np.int32), columns["position"].astype(np.int32))
+    comparison = Comparison(workspace, columns, recipe.curation.duplicates, vectors=vectors)
+    without = without_vector(workspace, columns, recipe, comparison.embedded) if vectors is not None else None
+    alike, beyond, split = _drop(comparison, columns, recipe, drop, levels=levels, known=known)
     return Decisions(
         unit=columns["unit"].astype(np.int32),
         position=columns["position"].astype(np.int32),
@@ -153,11 +169,12 @@ def decide(
         alike=alike,
         beyond=beyond,
         split=split,
+        without_vector=without,
     )
 
 
 def _drop(
-    workspace: Workspace,
+    comparison: Comparison,
     columns: dict[str, npt.NDArray[Any]],
     recipe: Recipe,
     drop: npt.NDArray[np.int8],
@@ -174,7 +191,6 @@ def _drop(
         What is like which, what is beyond which quota, and the split of every row.
     """
     rules = recipe.curation.duplicates
-    comparison = Comparison(workspace, columns, rules)
     alike: dict[int, Alike] = {}
 
     def mark(found: Mapping[int, Alike]) -> None:
@@ -188,6 +204,7 @@ def _drop(
 
     for each in known:
         mark(comparison.with_known(each, drop == 0))
+        mark(comparison.with_known_vectors(each, drop == 0))
     mark_torn()
     if rules.exact:
         mark(comparison.exact(drop == 0))
@@ -197,11 +214,17 @@ def _drop(
     near = comparison.near(drop == 0) if rules.near or divided else {}
     if rules.near:
         mark(near)
+    mark(comparison.near_by_vector(drop == 0))
     mark_torn()
-    beyond = _beyond_quotas(columns, recipe, comparison.rank, drop)
+    beyond = _beyond_quotas(columns, recipe, comparison, drop)
     mark_torn()
     split = _splits(columns, recipe, drop == 0)
     mark(_part_copies(columns, split, near, drop == 0))
+    if recipe.splits.embedding is not None:
+        groups = comparison.groups_by_vector(drop == 0, least=recipe.splits.embedding)
+        mark(_part_copies(columns, split, groups, drop == 0))
+        sides = ((drop == 0) & (split == 0), (drop == 0) & (split > 0))
+        mark(comparison.held_out_by_vector(*sides, least=recipe.splits.embedding))
     if recipe.splits.buffer_m:
         drop[_in_buffer(columns, split, recipe, drop == 0)] = DROP_REASONS.index("split_buffer")
         mark_torn()
@@ -209,11 +232,19 @@ def _drop(
 
 
 def _beyond_quotas(
-    columns: dict[str, npt.NDArray[Any]], recipe: Recipe, rank: IntArray, drop: npt.NDArray[np.int8]
+    columns: dict[str, npt.NDArray[Any]], recipe: Recipe, comparison: Comparison, drop: npt.NDArray[np.int8]
 ) -> dict[int, str]:
     """Mark the rows of which there are too many of one kind; return the quota of each."""
     beyond: dict[int, str] = {}
+    rank = comparison.rank
     for quota in recipe.curation.quotas:
+        if quota.clusters is not None:
+            labels = comparison.clusters(drop == 0, count=quota.clusters)
+            rows = over_share_of_clusters(labels, drop == 0, rank, most=quota.most)
+            drop[rows] = DROP_REASONS.index("quota")
+            asked = f"of {quota.clusters}: at most {quota.most:.3g} of the dataset is asked"
+            beyond.update({row: f"cluster {labels[row] + 1} {asked}" for row in rows.tolist()})
+            continue
         values = columns[quota.measure] if quota.measure is not None else _cover(columns, recipe, quota, drop == 0)
         # What is not known is of no kind.
         least, largest = (
@@ -266,9 +297,7 @@ def _part_copies(
             if row not in bound:
                 split[row] = split[held[0] if held else bound[0] if bound else first]
             elif held and split[row] == 0:
-                leaks[row] = Alike(
-                    "held_out_copy", of=held[0], likeness=near[row if row != first else held[0]].likeness
-                )
+                leaks[row] = replace(near[row if row != first else held[0]], reason="held_out_copy", of=held[0])
     return leaks
 
 

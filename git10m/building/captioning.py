@@ -20,14 +20,15 @@ from git10m.building.barrier import DROP_REASONS, Decisions
 from git10m.building.families import paired
 from git10m.building.first_pass import ShardPlan, first_pass_rows
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.captions.similarity import least_similar
 from git10m.captions.writing import CAPTION_COLUMNS, INPUT_COLUMNS, Captioner
 from git10m.recipe import Captions, Recipe
 from git10m.shards import ShardWriter, atomic_file, file_sha256
 
 __all__ = ["CAPTION_COLUMNS", "CaptionPass", "caption_schema", "dropped_for_captions", "plan_captions", "plan_rows"]
 
-_JUDGED = ("caption", "caption_source", "caption_flags", "similarity_clip", "similarity_siglip")
-"""Columns that `dropped_for_captions` sees."""
+_JUDGED = ("caption_source", "similarity_clip", "similarity_siglip")
+"""Columns that `dropped_for_captions` sees: of all rows at once, so no words."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,13 @@ class CaptionPass:
         path = self.workspace.captions(shard.name, "parquet")
         where = np.load(self.workspace.captions(shard.name, "rows.npy"))
         columns = [*INPUT_COLUMNS, "valid_cells", *(["image"] if self._captioner.needs_images else [])]
+        before = self._captioner.cut
         with ShardWriter(path, schema=caption_schema()) as writer:
             for table in first_pass_rows(self.workspace, where, columns=columns):
                 writer.write(self._captioner.captioned(table))
         done = {"digest": shard.digest, "rows": writer.rows, "sha256": file_sha256(path)}
+        if cut := dict(self._captioner.cut - before):
+            done["cut"] = cut
         write_json(self.workspace.captions(shard.name, "done.json"), done)
         return done
 
@@ -154,15 +158,14 @@ def dropped_for_captions(captions: pa.Table, rules: Captions) -> dict[int, str]:
     """Return which rows go for their caption, each with what was measured.
 
     Args:
-        captions: Columns of all rows that the first barrier keeps, in the order of shards: caption, caption_source,
-            caption_flags, similarity_clip, similarity_siglip.
+        captions: Columns of all rows that the first barrier keeps, in the order of shards: caption_source,
+            similarity_clip, similarity_siglip.
         rules: What the recipe says of captions.
 
     Returns:
         Detail by row of the table; the reason is ``"low_similarity"``.
     """
-    del captions, rules
-    return {}
+    return least_similar(captions, rules.similarity) if rules.similarity is not None else {}
 
 
 def _renumbered(plans: list[tuple[Any, ShardPlan]]) -> list[tuple[Any, ShardPlan]]:

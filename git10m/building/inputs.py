@@ -20,13 +20,16 @@ import shapely
 from pyproj.exceptions import ProjError
 
 import git10m
+from git10m.building.encoding import Encoding, open_encoding
 from git10m.building.known import KnownSet, listed, open_known
 from git10m.building.workspace import Workspace
 from git10m.captions.checks import VERSION as CHECKS_VERSION
 from git10m.captions.facts import FactFinder
 from git10m.captions.objects import prepare_objects
+from git10m.captions.similarity import similarity_identity
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
 from git10m.captions.writing import check_writer
+from git10m.curation.enhancement import Restorer, open_restorer
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
 from git10m.recipe import (
@@ -91,8 +94,10 @@ class Inputs:
         imagery: All that can be read, in groups.
         modalities: Further images of every tile.
         known: Sets that no row may be like.
+        encoding: Models that are asked of every image; None: none.
         area: Area of interest in degrees, or None.
         identity: What the fingerprint is made of, as JSON.
+        restorer: Weights that poor tiles are restored with, or None.
     """
 
     recipe: Recipe
@@ -100,8 +105,10 @@ class Inputs:
     imagery: Collection
     modalities: tuple[ModalityReader, ...]
     known: tuple[KnownSet, ...]
+    encoding: Encoding | None
     area: Any
     identity: Mapping[str, Any]
+    restorer: Restorer | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -109,15 +116,19 @@ class Inputs:
         return fingerprint_of(self.identity)
 
     @property
-    def modalities_digest(self) -> str:
-        """SHA-256 of what the further images depend on."""
-        contents = [(reader.modality.name, reader.mosaic.identity) for reader in self.modalities]
+    def further_digest(self) -> str:
+        """SHA-256 of what further images, and what models tell of an image, depend on."""
+        contents: list[Any] = [(reader.modality.name, reader.mosaic.identity) for reader in self.modalities]
+        if self.encoding is not None:
+            contents.append(self.encoding.digest)
         return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
     @property
     def wording_digest(self) -> str:
         """SHA-256 of what captions depend on beside the rows: the recipe, layers of facts, versions."""
         parts = [self.identity["recipe"]["captions"], self.identity["layers"], self.identity["versions"]]
+        if "similarity" in self.identity:
+            parts.append(self.identity["similarity"])
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
@@ -150,6 +161,12 @@ def gather(
         check_writer(located.captions)
     for other in located.curation.against:
         listed(other)  # and a wrong path
+    asked = located.curation.enhancement
+    restorer = open_restorer(asked) if asked is not None else None
+    encoding = open_encoding(located.curation, store=workspace.vectors, looking=looking)
+    models = {"models": dict(encoding.identity) if encoding is not None else {}}
+    if located.captions.similarity is not None:
+        models["similarity"] = similarity_identity(located.captions.similarity, looking=looking)
     area = area_of(located.region) if located.region is not None else None
     finder = _Finder(located, area, workspace.sources)
     items = tuple(item for source in located.source for item in finder.items(source))
@@ -164,11 +181,21 @@ def gather(
     paired = [finder.modality(modality, imagery) for modality in located.modality]
     items += tuple(item for _, found in paired for item in found)
     objects = _prepare_objects(located, workspace, _bounds(located, area, usable, others), looking=looking)
-    known = () if looking else tuple(open_known(other, store=workspace.known) for other in located.curation.against)
+    known = () if looking else _known(located, workspace, encoding)
     identity = _identity(located, items, imagery, area, limit)
     identity["layers"] |= objects
     identity |= {"against": {each.name: each.digest for each in known}}
-    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, area, identity)
+    identity |= {name: said for name, said in models.items() if said}
+    if restorer is not None:
+        identity["enhancement"] = restorer.identity
+    readers = tuple(reader for reader, _ in paired)
+    return Inputs(located, items, imagery, readers, known, encoding, area, identity, restorer)
+
+
+def _known(recipe: Recipe, workspace: Workspace, encoding: Encoding | None) -> tuple[KnownSet, ...]:
+    """Open the sets to stay apart from, with their vectors where embeddings are compared."""
+    compared = encoding if recipe.curation.duplicates.embedding is not None else None
+    return tuple(open_known(other, store=workspace.known, encoding=compared) for other in recipe.curation.against)
 
 
 def _prepare_objects(recipe: Recipe, workspace: Workspace, bounds: Bounds | None, *, looking: bool) -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
+from git10m.building.encoding import Encoding
 from git10m.curation.duplicates import perceptual_hashes
 from git10m.curation.near_duplicates import Hashes
 from git10m.curation.pictures import decoded
@@ -23,7 +25,7 @@ from git10m.curation.quality import measure
 from git10m.engine import lock
 from git10m.errors import RecipeError, SourceError
 from git10m.recipe import Against, is_address
-from git10m.shards import ShardWriter, data_files, read_tables
+from git10m.shards import ShardWriter, atomic_file, data_files, read_tables
 
 __all__ = ["KnownImages", "KnownSet", "listed", "open_known"]
 
@@ -41,7 +43,7 @@ _SCHEMA = pa.schema(
 _DIGEST_BYTES = 16
 _DIGEST = f"S{_DIGEST_BYTES}"
 _MEASURED = ("sha256", "phash", "phash256", "entropy")
-_BATCH = 1000
+_BATCH, _VECTORS_AT_ONCE = 1000, 100
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class KnownSet:
         folder: Where its images are.
         table: File with a row an image: its file, its row there (−1: an image file), and its hashes.
         digest: Of the images.
+        vectors: File with a vector an image, in the order of ``table``; None: embeddings are not compared.
     """
 
     name: str
@@ -61,6 +64,7 @@ class KnownSet:
     folder: Path
     table: Path
     digest: str
+    vectors: Path | None = None
 
     def read(self) -> KnownImages:
         """Return what is known of the images."""
@@ -125,15 +129,16 @@ def listed(against: Against) -> list[Path]:
     return files
 
 
-def open_known(against: Against, *, store: Path) -> KnownSet:
+def open_known(against: Against, *, store: Path, encoding: Encoding | None = None) -> KnownSet:
     """Hash the images of a set, or take up what was found before if its files are the same.
 
     Args:
         against: What the recipe says of it, with an absolute path.
-        store: Folder for the hashes.
+        store: Folder for the hashes and vectors.
+        encoding: The model whose vectors are compared; None: none are.
 
     Raises:
-        RecipeError: As `listed` does.
+        RecipeError: As `listed` does; or if vectors were brought along, and the set has none.
         SourceError: If one of its files is no image.
     """
     folder, files = Path(against.path), listed(against)
@@ -146,10 +151,60 @@ def open_known(against: Against, *, store: Path) -> KnownSet:
                 for file in tqdm(files, desc=f"hashing {against.name}", unit="file"):
                     for table in _tables(file, folder):
                         writer.write(table)
-    digests = sorted(pq.read_table(path, columns=["sha256"])["sha256"].to_pylist())
-    return KnownSet(
-        against.name, against.evaluation, folder, path, hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
+        digests = sorted(pq.read_table(path, columns=["sha256"])["sha256"].to_pylist())
+        digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+        found = KnownSet(against.name, against.evaluation, folder, path, digest)
+        if encoding is None:
+            return found
+        mark = hashlib.sha256(stamp + encoding.digest.encode()).hexdigest()[:12]
+        return replace(found, vectors=_with_vectors(found, encoding, store / f"{against.name}.vectors-{mark}.npy"))
+
+
+def _with_vectors(known: KnownSet, encoding: Encoding, path: Path) -> Path:
+    """Write the vectors of a set, in the order of its table, unless they are there."""
+    if path.exists():
+        return path
+    rows = pq.read_metadata(known.table).num_rows
+    there = 0
+    with atomic_file(path) as out, tqdm(total=rows, desc=f"embedding {known.name}", unit="image") as bar:
+        shape = (rows, encoding.dimensions)
+        np.lib.format.write_array_header_1_0(out, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        for part in _batched(_images(known, encoding), _VECTORS_AT_ONCE):
+            vectors = encoding.vectors_of([image for image, _ in part], [key for _, key in part])
+            there += int(np.isfinite(vectors).all(axis=1).sum())
+            out.write(vectors.astype("<f2").tobytes())
+            bar.update(len(part))
+    if encoding.given is not None and not there:
+        path.unlink()
+        raise RecipeError(
+            f"curation.against {known.name!r}: none of its {rows} images has a vector in {encoding.given.name}, whose "
+            f"{encoding.given.key} are e.g. {encoding.given.example()}; add them under the images' "
+            f"{'SHA-256' if encoding.given.key == 'sha256' else 'file names'}, or give an encoder"
+        )
+    return path
+
+
+def _images(known: KnownSet, encoding: Encoding) -> Iterator[tuple[bytes, str | None]]:
+    """Yield the images of a set, in the order of its table, each with what given vectors know it by."""
+    by_bytes = encoding.given is not None and encoding.given.key == "sha256"
+    last: tuple[str, Iterator[Any]] = "", iter(())
+    for table in read_tables(known.table, columns=["file", "row", "sha256"]):
+        for entry in table.to_pylist():
+            file = known.folder / entry["file"]
+            if entry["row"] < 0:
+                image, name = file.read_bytes(), file.name
+            else:
+                if entry["file"] != last[0]:
+                    groups = read_tables(file, columns=["image"])
+                    last = entry["file"], (image for group in groups for image in group["image"].to_pylist())
+                found = next(last[1])
+                image, name = _bytes_of(found, entry["file"]), found.get("path")
+            yield image, entry["sha256"] if by_bytes else name
+
+
+def _batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while part := list(itertools.islice(items, size)):
+        yield part
 
 
 def _files(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ from git10m.building.first_pass import CHUNK_ROWS
 from git10m.building.inputs import fingerprint_of, layer_digests, versions
 from git10m.building.workspace import Workspace, read_json, write_json
 from git10m.captions.credits import credited, fact_sources
+from git10m.captions.similarity import similarity_identity
 from git10m.captions.writing import CAPTION_COLUMNS, INPUT_COLUMNS, OUR_WRITERS, Captioner, check_writer
 from git10m.engine import Engine, map_shards
 from git10m.publish import read_manifest, write_card, write_index
@@ -67,9 +69,16 @@ class Rewording:
         return found | {f"objects/{number}": digest for number, digest in enumerate(self.objects)}
 
     @cached_property
+    def similarity(self) -> dict[str, Any]:
+        """What tells the models of similarity apart; empty without them."""
+        return similarity_identity(self.captions.similarity) if self.captions.similarity is not None else {}
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of all that decides about captions beside the rows."""
         parts = [self.captions.canonical(), self.layers, self.keep_facts, self.replace_given, versions()]
+        if self.similarity:
+            parts.append(self.similarity)
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -90,10 +99,12 @@ class _CaptionPass:
         done = read_json(note)
         if done is not None and done["source"] == source and sidecar.exists():
             return int(done["rows"])
+        before = self._captioner.cut
         with ShardWriter(sidecar, schema=caption_schema()) as writer:
             for table in rewording_rows(path, self.rewording, images=self._captioner.needs_images):
                 writer.write(self._captioner.captioned(table))
-        write_json(note, {"source": source, "rows": writer.rows, "sha256": file_sha256(sidecar)})
+        cut = dict(self._captioner.cut - before)
+        write_json(note, {"source": source, "rows": writer.rows, "sha256": file_sha256(sidecar), "cut": cut})
         return writer.rows
 
     @cached_property
@@ -121,7 +132,9 @@ class _ReplacePass:
             told = pq.read_table(_beside(self.workspace, path, "parquet"))
             # Not the file's own, which notes what reading adds.
             schema = records.schema(
-                bounds=_bounds(file.schema_arrow), modalities=records.modalities_of(file.schema_arrow)
+                bounds=_bounds(file.schema_arrow),
+                modalities=records.modalities_of(file.schema_arrow),
+                embedding=records.embedding_of(file.schema_arrow),
             )
             with ShardWriter(path, schema=schema, row_group_rows=group_rows) as writer:
                 for group in range(file.num_row_groups):
@@ -153,7 +166,7 @@ def recaption(folder: Path, rewording: Rewording, *, engine: Engine | None = Non
     read_manifest(folder)
     with workspace.locked(shared=False):
         manifest = read_manifest(folder)
-        check_writer(rewording.captions)
+        check_writer(rewording.captions)  # the key is asked for with the first request
         place = workspace.recaption
         place.mkdir(parents=True, exist_ok=True)
         for part in [*place.glob(".*.part"), *workspace.data.glob(".*.part"), *folder.glob(".*.part")]:
@@ -231,6 +244,9 @@ def _renewed(manifest: Mapping[str, Any], rewording: Rewording) -> dict[str, Any
     inputs["layers"] = kept | rewording.layers
     now = {name: versions()[name] for name in ("template", "checks")}
     inputs["versions"] = {**inputs["versions"], **now}
+    inputs.pop("similarity", None)
+    if rewording.similarity:
+        inputs["similarity"] = rewording.similarity
     if changed and rewording.captions.drops_rows:
         inputs["recaptioned"] = True  # a build would have dropped other rows
     recipe = {**manifest["recipe"], **({"captions": dict(rewording.said)} if rewording.said else {})}
@@ -262,7 +278,11 @@ def _finish(
     rows = pq.read_metadata(index).num_rows
     hashes["index.parquet"] = {"sha256": file_sha256(index), "rows": rows, "bytes": index.stat().st_size}
     hashes["rejected.parquet"] = renewed["files"]["rejected.parquet"]
-    manifest = {**renewed, "files": hashes, "captions": caption_counts(index, workspace.answers, before=renewed)}
+    cut: Counter[str] = Counter()
+    for path in files:
+        cut.update((read_json(_beside(workspace, path, "captions.json")) or {}).get("cut", {}))
+    told = caption_counts(index, workspace.answers, before=renewed)
+    manifest = {**renewed, "files": hashes, "captions": told, "captions_cut": dict(sorted(cut.items()))}
     if not rewording.keep_facts:
         columns = pq.read_table(index, columns=["level", "sources"])
         facts = fact_sources(rewording.captions, placed=bool(pc.any(pc.greater(columns["level"], 0)).as_py()))

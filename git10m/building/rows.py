@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from git10m import records
 from git10m.building.captioning import CAPTION_COLUMNS
+from git10m.building.encoding import Encoding
 from git10m.building.first_pass import CHUNK_ROWS, ShardPlan, first_pass_rows, rows_at
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.curation.vectors import VectorFiles
 from git10m.recipe import Recipe
 from git10m.shards import ShardWriter, file_sha256
 
@@ -28,12 +31,14 @@ class RowPass:
         recipe: With absolute paths.
         shards: All final shards.
         modalities: Notes on the further images of every row.
+        encoding: Models whose vectors rows have; None: none.
     """
 
     workspace: Workspace
     recipe: Recipe
     shards: tuple[ShardPlan, ...]
     modalities: Mapping[str, Any]
+    encoding: Encoding | None = None
 
     def __call__(self, number: int) -> dict[str, Any]:
         """Write the shard's parquet file, then its file of counts, which means done."""
@@ -43,11 +48,15 @@ class RowPass:
         path = self.workspace.data / f"{shard.name}.parquet"
         where = np.load(self.workspace.shard(shard.name, "rows.npy"))
         captions = self.workspace.captions(shard.captions, "parquet")
-        schema = records.schema(bounds=shard.bounds, modalities=self.modalities)
+        embedding = self.encoding.note if self.encoding is not None else None
+        schema = records.schema(bounds=shard.bounds, modalities=self.modalities, embedding=embedding)
         with ShardWriter(path, schema=schema, row_group_rows=self.recipe.output.row_group_rows) as writer:
             for i, table in enumerate(first_pass_rows(self.workspace, where[:, :2])):
-                told = rows_at(captions, where[i * CHUNK_ROWS : (i + 1) * CHUNK_ROWS, 2])
-                writer.write(_joined(table, told, split=shard.name.split("-")[0]).cast(schema))
+                origin = where[i * CHUNK_ROWS : (i + 1) * CHUNK_ROWS]
+                rows = _joined(table, rows_at(captions, origin[:, 2]), split=shard.name.split("-")[0])
+                if embedding is not None:
+                    rows = rows.append_column("embedding", self._embeddings(origin, embedding["dtype"]))
+                writer.write(rows.cast(schema))
         done = {
             "digest": shard.digest,
             "rows": writer.rows,
@@ -56,6 +65,16 @@ class RowPass:
         }
         write_json(self.workspace.shard(shard.name, "done.json"), done)
         return done
+
+    def _embeddings(self, origin: npt.NDArray[np.int32], dtype: str) -> pa.Array:
+        """Return the vectors of some rows as lists; null where there is none."""
+        assert self.encoding is not None
+        units, own = np.unique(origin[:, 0], return_inverse=True)
+        files = [self.encoding.path(self.workspace, unit) for unit in units.tolist()]
+        vectors = VectorFiles(files, own, origin[:, 1]).take(np.arange(len(origin))).astype(dtype)
+        offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
+        lacking = pa.array(~np.isfinite(vectors).all(axis=1))
+        return pa.ListArray.from_arrays(offsets, pa.array(vectors.reshape(-1)), mask=lacking)
 
     def done(self, number: int) -> dict[str, Any] | None:
         """Return the counts of a shard that is there, whole and made of these rows and captions; else None."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import pyarrow as pa
 import rasterio
 
 from git10m import records
+from git10m.building.encoding import Encoding, UnitVectors
 from git10m.building.workspace import Workspace, write_json
 from git10m.captions.facts import VALID_CELLS
+from git10m.curation.masks import packed
 from git10m.curation.quality import measure
-from git10m.curation.verdicts import judge
+from git10m.curation.verdicts import aesthetic_limit, judge, verdict_of
 from git10m.errors import BuildError
 from git10m.metadata import SUFFIXES, encode, rejection, row_of, thumbnail
 from git10m.recipe import Recipe
@@ -30,7 +32,10 @@ from git10m.sources.collection import Collection
 from git10m.sources.modalities import ModalityReader, Seen
 from git10m.sources.mosaic import BLOCK_TILES
 
-__all__ = ["FetchPass", "TilePass", "unit_digests", "unit_schema"]
+__all__ = ["MASK", "FetchPass", "TilePass", "unit_digests", "unit_schema"]
+
+MASK = pa.field("mask", pa.binary())
+"""Column of a unit's rows: which pixels have data, packed; null where all have."""
 
 _BUFFERED_ROWS = 100
 _DECODED_BYTES = 128 * 2**20
@@ -49,6 +54,7 @@ class TilePass:
         plan: All tiles.
         bounds: Positions in the plan at which units begin and end.
         digests: Of what goes into each unit; a unit that was made of other scenes is made again.
+        encoding: Models that are asked of every image; None: none.
     """
 
     workspace: Workspace
@@ -58,6 +64,7 @@ class TilePass:
     plan: Plan
     bounds: tuple[int, ...]
     digests: tuple[str, ...]
+    encoding: Encoding | None = None
 
     def __call__(self, unit: int) -> dict[str, Any]:
         """Write the unit's rows and rejections; the file of counts comes last and means done."""
@@ -66,6 +73,12 @@ class TilePass:
         counts: dict[str, Counter[str]] = {"dropped": Counter(), "failed": Counter()}
         waiting: list[_Kept] = []
         rejected: list[Rejection] = []
+
+        def reject(rejection: Rejection) -> None:
+            rejected.append(rejection)
+            counts[rejection.verdict][rejection.reason] += 1
+
+        vectors = UnitVectors(self.encoding, self.encoding.path(self.workspace, unit)) if self.encoding else None
         schema = unit_schema([reader.modality.name for reader in self.modalities])
         # GDAL would keep as much decoded imagery as a twentieth of the machine's memory, in every worker.
         with (
@@ -79,12 +92,13 @@ class TilePass:
                 if isinstance(outcome, _Kept):
                     waiting.append(outcome)
                 else:
-                    rejected.append(outcome)
-                    counts[outcome.verdict][outcome.reason] += 1
+                    reject(outcome)
                 if len(waiting) >= _BUFFERED_ROWS:
-                    rows.write(_table(waiting, schema))
+                    rows.write(_table(self._told(waiting, vectors, reject), schema))
                     waiting = []
-            rows.write(_table(waiting, schema))
+            rows.write(_table(self._told(waiting, vectors, reject), schema))
+        if vectors is not None:
+            vectors.write()
         with ShardWriter(self.workspace.unit(unit, "rejected.parquet"), schema=records.schema(Rejection)) as file:
             file.write(records.table(rejected, record=Rejection))
         done = {
@@ -101,6 +115,26 @@ class TilePass:
             )
         write_json(self.workspace.unit(unit, "done.json"), done)
         return done
+
+    def _told(
+        self, waiting: Sequence[_Kept], vectors: UnitVectors | None, reject: Callable[[Rejection], None]
+    ) -> Sequence[_Kept]:
+        """Ask the models of some images, and return those that stay."""
+        if vectors is None or not waiting:
+            return waiting
+        found = vectors.told([kept.row for kept in waiting])
+        staying = []
+        for number, kept in enumerate(waiting):
+            score = kept.row.aesthetic_score
+            if score is None and not np.isnan(found["aesthetic"][number]):
+                score = float(found["aesthetic"][number])
+            verdict = verdict_of([aesthetic_limit(score, self.recipe.curation.verdicts)])
+            if verdict.keep or kept.otherwise is None:
+                staying.append((number, replace(kept, row=replace(kept.row, aesthetic_score=score))))
+            else:
+                reject(replace(kept.otherwise, reason=verdict.reason, detail=verdict.detail))
+        vectors.keep(found[[number for number, _ in staying]])
+        return [kept for _, kept in staying]
 
     def _read(self, requests: Sequence[Request]) -> Iterator[Sample | Failure | Rejection]:
         """Yield what each request gives, with its modalities; a tile that lacks one that it must have is rejected."""
@@ -161,7 +195,10 @@ class TilePass:
             name: {"bytes": encode(pixels, image), "path": f"{Path(row.img_name).stem}_{name}{SUFFIXES[image.format]}"}
             for name, pixels in result.modalities.items()
         }
-        return _Kept(row, result.request.group, more, _valid_cells(result))
+        otherwise = None
+        if self.recipe.curation.verdicts.min_aesthetic is not None:
+            otherwise = self._rejection(result, "dropped", "aesthetic", "", valid_fraction=measures.valid_fraction)
+        return _Kept(row, result.request.group, more, _valid_cells(result), packed(result.valid), otherwise)
 
     def _cell(self, request: Request) -> str | None:
         """Return the cell of the Major TOM grid that holds a tile's centre, where tiles are sampled on it."""
@@ -207,12 +244,14 @@ class FetchPass:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A row, its group, its further images, and where it has pixels."""
+    """A row, its group, its images, where it has pixels (in cells, and to the pixel), and what else may become of it."""
 
     row: Row
     group: int
     images: Mapping[str, Any]
     valid: bytes | None
+    mask: bytes | None
+    otherwise: Rejection | None = None
 
 
 def unit_digests(imagery: Collection, plan: Plan, bounds: Sequence[int], *, further: str) -> tuple[str, ...]:
@@ -244,10 +283,11 @@ def _unit_digest(imagery: Collection, plan: Plan, unit: slice, further: str) -> 
 def unit_schema(modalities: Sequence[str] = ()) -> pa.Schema:
     """Return the schema of a unit's rows: a row's own, further images, and what only the build needs.
 
-    That is the group, for the barrier, and where a tile has pixels, for its facts: 16×16 bits; null where it is whole.
+    That is the group, for the barrier, and where a tile has pixels: 16×16 bits for its facts, and to the pixel for its
+    enhancement; null where it is whole.
     """
     row = records.schema(modalities=dict.fromkeys(modalities))
-    return row.append(pa.field("valid_cells", pa.binary())).append(pa.field("group", pa.int32()))
+    return row.append(pa.field("valid_cells", pa.binary())).append(MASK).append(pa.field("group", pa.int32()))
 
 
 def _block_of(request: Request) -> tuple[int, int, int, int, int]:
@@ -270,10 +310,11 @@ def _valid_cells(sample: Sample) -> bytes | None:
 
 def _table(waiting: Sequence[_Kept], schema: pa.Schema) -> pa.Table:
     table = records.table(kept.row for kept in waiting)
-    for field in list(schema)[len(table.schema) : -2]:
+    for field in list(schema)[len(table.schema) : -3]:
         name = field.name.removeprefix(records.modality_column(""))
         table = table.append_column(field, pa.array([kept.images.get(name) for kept in waiting], type=field.type))
     valid = pa.array([kept.valid for kept in waiting], type=pa.binary())
     table = table.append_column(pa.field("valid_cells", pa.binary()), valid)
+    table = table.append_column(MASK, pa.array([kept.mask for kept in waiting], type=MASK.type))
     groups = pa.array([kept.group for kept in waiting], type=pa.int32())
     return table.append_column(pa.field("group", pa.int32()), groups).cast(schema)

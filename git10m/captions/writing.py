@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from git10m import recipe, records
 from git10m.captions.checks import Ground, check, looked_for
 from git10m.captions.facts import FactFinder, Subject, valid_mask
+from git10m.captions.similarity import SimilarityScorer
 from git10m.captions.subjects import Judge, Picture, Writer, Written, no_faults
 from git10m.captions.template import VERSION, caption
 from git10m.grid import Tile
@@ -94,8 +96,12 @@ def open_writer(captions: recipe.Captions, *, store: Path) -> Writer | None:
     return TemplateWriter(captions) if captions.writer == "template" else None
 
 
-def check_writer(captions: recipe.Captions) -> None:
+def check_writer(captions: recipe.Captions, *, key: bool = False) -> None:
     """Find out now, not after hours of other work, that the writer that a recipe asks for cannot be had.
+
+    Args:
+        captions: What the recipe says; its paths are absolute.
+        key: There is something to ask, so the key must be there too.
 
     Raises:
         RequestError: If a package is missing, or a folder holds no model.
@@ -105,7 +111,8 @@ def check_writer(captions: recipe.Captions) -> None:
         from git10m.captions.vlm.server import check_client, key_of  # noqa: PLC0415 - an extra
 
         check_client()
-        key_of(captions.openai)
+        if key:
+            key_of(captions.openai)
     elif captions.transformers is not None and captions.writer == "transformers":
         from git10m.captions.vlm.local import check_model  # noqa: PLC0415 - an extra
 
@@ -135,7 +142,12 @@ class Captioner:
     @property
     def needs_images(self) -> bool:
         """Whether `captioned` wants the column ``image``."""
-        return self._writer is not None and self._writer.needs_images
+        return self._scorer is not None or (self._writer is not None and self._writer.needs_images)
+
+    @property
+    def cut(self) -> Counter[str]:
+        """How many captions were too long for each model of similarity so far."""
+        return Counter(self._scorer.cut) if self._scorer is not None else Counter()
 
     def captioned(self, table: pa.Table) -> pa.Table:
         """Return the `CAPTION_COLUMNS` of some rows, one row each, in their order.
@@ -154,6 +166,12 @@ class Captioner:
                 rows[i].update(_columns(written))
         for row in rows:
             self._flag(row)
+        if self._scorer is not None:
+            images = [image.as_py()["bytes"] for image in table["image"]]
+            found = self._scorer.scores(images, [row["caption"] for row in rows])
+            for name, scores in found.items():
+                for row, score in zip(rows, scores, strict=True):
+                    row[name] = score if score is not None else row[name]
         known = records.columns()
         return pa.table(
             {name: pa.array([row[name] for row in rows], type=known[name].type) for name in CAPTION_COLUMNS}
@@ -242,6 +260,10 @@ class Captioner:
     @cached_property
     def _template(self) -> TemplateWriter:
         return TemplateWriter(self._captions)
+
+    @cached_property
+    def _scorer(self) -> SimilarityScorer | None:
+        return SimilarityScorer(self._captions.similarity) if self._captions.similarity is not None else None
 
     @cached_property
     def _finder(self) -> FactFinder:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from git10m.curation.quality import Measures
 from git10m.recipe import Verdicts
 
-__all__ = ["KEEP", "Limit", "Verdict", "judge", "limits"]
+__all__ = ["KEEP", "Limit", "Verdict", "aesthetic_limit", "judge", "limits", "verdict_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,17 @@ def judge(measures: Measures, *, min_valid: float, rules: Verdicts, scene_cloud:
         rules: Thresholds; None is no rule, and what was not measured breaks none.
         scene_cloud: Of the scene, where it states it.
     """
-    for limit in limits(measures, min_valid=min_valid, rules=rules, scene_cloud=scene_cloud):
+    return verdict_of(limits(measures, min_valid=min_valid, rules=rules, scene_cloud=scene_cloud))
+
+
+def aesthetic_limit(score: float | None, rules: Verdicts) -> Limit:
+    """Return the rule of the learned score, which is judged after the others: a model costs more than they."""
+    return Limit("aesthetic", score, least=rules.min_aesthetic)
+
+
+def verdict_of(limits: Iterable[Limit]) -> Verdict:
+    """Judge by rules in their order."""
+    for limit in limits:
         if limit.broken:
             low = limit.least is not None and limit.value is not None and limit.value < limit.least
             asked = f"at least {limit.least:g}" if low else f"at most {limit.most:g}"

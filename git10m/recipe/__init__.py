@@ -16,8 +16,18 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
 """
 
 from git10m.recipe.areas import Cities, Region, Sampling, Strata
-from git10m.recipe.captions import Areas, CaptionChecks, Captions, LandCover, Objects, Relief
-from git10m.recipe.curation import Against, Curation, Duplicates, Quota, Verdicts
+from git10m.recipe.captions import Areas, CaptionChecks, Captions, LandCover, Objects, Relief, Similarity
+from git10m.recipe.curation import (
+    AestheticScorer,
+    Against,
+    Curation,
+    Duplicates,
+    Embedding,
+    Enhancement,
+    Quota,
+    Scorers,
+    Verdicts,
+)
 from git10m.recipe.reading import load_recipe, parse_captions, parse_recipe, read_toml
 from git10m.recipe.scenes import ClassMask, Modality, Origin, Percentiles, RasterSource, SceneSource, StacSource
 from git10m.recipe.sources import (
@@ -42,6 +52,7 @@ from git10m.recipe.values import Interval, is_address, shown
 from git10m.recipe.writers import OpenAIWriter, TransformersWriter
 
 __all__ = [
+    "AestheticScorer",
     "Against",
     "ArchiveSource",
     "Areas",
@@ -52,6 +63,8 @@ __all__ = [
     "ClassMask",
     "Curation",
     "Duplicates",
+    "Embedding",
+    "Enhancement",
     "ImageFormat",
     "Interval",
     "LandCover",
@@ -69,6 +82,8 @@ __all__ = [
     "Relief",
     "Sampling",
     "SceneSource",
+    "Scorers",
+    "Similarity",
     "Source",
     "Splits",
     "StacSource",

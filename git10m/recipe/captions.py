@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from git10m.recipe.values import Paths, Table
 from git10m.recipe.writers import OpenAIWriter, TransformersWriter
 
-__all__ = ["Areas", "CaptionChecks", "Captions", "LandCover", "Objects", "Relief"]
+__all__ = ["Areas", "CaptionChecks", "Captions", "LandCover", "Objects", "Relief", "Similarity"]
 
 CheckName = Literal["hedge", "length", "language", "repetition", "form", "contradiction"]
 
@@ -148,6 +148,28 @@ class CaptionChecks(Table):
         return self
 
 
+class Similarity(Table):
+    """How well captions and images fit by the models that read both; each fills a column.
+
+    Attributes:
+        clip: Folder of a CLIP model; fills ``similarity_clip``.
+        siglip: Folder of a SigLIP model; fills ``similarity_siglip``.
+        drop_lowest: Share of the captioned images that fit least, which go; of two models the mean of the ranks counts.
+        device: Where the models run.
+    """
+
+    clip: str | None = None
+    siglip: str | None = None
+    drop_lowest: float = Field(default=0.0, ge=0, lt=1)
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="after")
+    def _some_model(self) -> Self:
+        if self.clip is None and self.siglip is None:
+            raise ValueError('captions.similarity needs clip = "folder", siglip = "folder", or both')
+        return self
+
+
 class Captions(Table):
     """How captions are written.
 
@@ -165,6 +187,7 @@ class Captions(Table):
         checks: What captions are checked for.
         objects: Vector layers of things that may be seen.
         relief: Elevation model.
+        similarity: Models that tell how well captions fit.
     """
 
     writer: Literal["template", "openai", "transformers", "none"] = "template"
@@ -187,6 +210,7 @@ class Captions(Table):
     checks: CaptionChecks = CaptionChecks()
     objects: tuple[Objects, ...] = ()
     relief: Relief | None = None
+    similarity: Similarity | None = None
 
     @model_validator(mode="after")
     def _has_its_writer(self) -> Self:
@@ -207,7 +231,7 @@ class Captions(Table):
     @property
     def drops_rows(self) -> bool:
         """Whether rows may go for their caption."""
-        return False
+        return self.similarity is not None and self.similarity.drop_lowest > 0
 
     def located(self, locate: Callable[[Any], Any]) -> Captions:
         """Return the table with the paths that ``locate`` makes of its own."""
@@ -223,6 +247,7 @@ class Captions(Table):
                 "areas": tuple(moved(layer, "path") for layer in self.areas),
                 "objects": tuple(moved(layer, "path") for layer in self.objects),
                 "relief": moved(self.relief, "path"),
+                "similarity": moved(moved(self.similarity, "clip"), "siglip"),
                 "openai": moved(self.openai, "cache"),
                 "transformers": moved(self.transformers, "path"),
             }
@@ -234,6 +259,8 @@ class Captions(Table):
         for layer in (said["land_cover"], said["relief"], *said["areas"], *said["objects"]):
             if layer is not None:
                 del layer["path"]
+        if said["similarity"] is not None:  # what the models come to is told apart by their content
+            del said["similarity"]["clip"], said["similarity"]["siglip"]
         for name in ("openai", "transformers"):
             model = getattr(self, name)
             if name != self.writer:

@@ -90,6 +90,8 @@ class Splits(Table):
         cell_level: Level of the cells, at most the coarsest level of the tiles; None: that level, or where a buffer is
             asked three levels coarser, so that the buffer does not eat whole cells.
         buffer_m: Training tiles closer than this to a cell of validation or test are dropped; metres on the ground.
+        embedding: Cosine of embeddings from which images are on one side: those without a place move together, of the
+            others those that are trained on go; None: embeddings do not matter.
         stratified: Choose cells so that every level has its share; false: each cell by its address alone, so that it
             stays in its split when imagery is added.
     """
@@ -99,6 +101,7 @@ class Splits(Table):
     seed: int = 0
     cell_level: int | None = Field(default=None, ge=0, le=MAX_LEVEL)
     buffer_m: float = Field(default=0.0, ge=0, le=100_000)
+    embedding: float | None = Field(default=None, gt=0, le=1)
     stratified: bool = False
 
     @model_validator(mode="after")
@@ -169,6 +172,8 @@ class Recipe(Table):
         self._check_layers()
         self._check_modalities()
         self._check_quotas()
+        if self.splits.embedding is not None and self.curation.embedding is None:
+            raise ValueError("splits.embedding needs [curation.embedding], with encoder or embeddings")
         coarsest = min(min(source.levels or self.tiles.levels) for source in self.source)
         if self.splits.cell_level is not None and self.splits.cell_level > coarsest:
             raise ValueError(
@@ -214,6 +219,12 @@ class Recipe(Table):
             if modality.name in seen:
                 raise ValueError(f"two modalities are called {modality.name!r}; give each a name of its own")
             seen.add(modality.name)
+        asked = self.curation.enhancement
+        if self.modality and asked is not None and asked.size == "double":
+            raise ValueError(
+                'curation.enhancement: size = "double" would tear images and modalities apart, which share one grid; '
+                "leave size out, or the modalities"
+            )
         if not any(getattr(source, "rows", True) for source in self.source):
             raise ValueError("every source says rows = false; at least one must give rows")
 
@@ -234,6 +245,8 @@ class Recipe(Table):
             return filled if is_address(filled) else str(root / filled)
 
         def moved(model: Any, *names: str) -> Any:
+            if model is None:
+                return None
             return model.model_copy(update={name: locate(getattr(model, name)) for name in names})
 
         captions = self.captions.located(locate)
@@ -241,13 +254,18 @@ class Recipe(Table):
         if region is not None:
             cut = tuple(locate(each) if isinstance(each, str) else each for each in region.exclude)
             region = moved(region, "file").model_copy(update={"exclude": cut})
-        strata = moved(sampling.strata, "path") if sampling.strata is not None else None
-        cities = moved(sampling.cities, "path") if sampling.cities is not None else None
-        against = tuple(moved(other, "path") for other in self.curation.against)
+        strata, cities = moved(sampling.strata, "path"), moved(sampling.cities, "path")
+        scorer = moved(self.curation.scorers.aesthetic, "encoder", "head")
+        curation = {
+            "against": tuple(moved(other, "path") for other in self.curation.against),
+            "embedding": moved(self.curation.embedding, "encoder", "embeddings"),
+            "enhancement": moved(self.curation.enhancement, "weights"),
+            "scorers": self.curation.scorers.model_copy(update={"aesthetic": scorer}),
+        }
         return self.model_copy(
             update={
                 "source": tuple(moved(source, *source.places) for source in self.source),
-                "curation": self.curation.model_copy(update={"against": against}),
+                "curation": self.curation.model_copy(update=curation),
                 "captions": captions,
                 "region": region,
                 "sampling": sampling.model_copy(update={"strata": strata, "cities": cities}),
@@ -263,6 +281,12 @@ class Recipe(Table):
         said["captions"] = self.captions.canonical()
         for other in said["curation"]["against"]:
             del other["path"]
+        if said["curation"]["enhancement"] is not None:  # told apart by their hash
+            del said["curation"]["enhancement"]["weights"]
+        models = said["curation"]["embedding"], said["curation"]["scorers"]["aesthetic"]
+        for model in models:  # what they come to is told apart by their content
+            for name in {"encoder", "embeddings", "head"} & (model or {}).keys():
+                del model[name]
         if said["region"] is not None:  # what its files come to is told apart by its area
             del said["region"]["file"], said["region"]["exclude"]
         for chosen in (said["sampling"]["strata"], said["sampling"]["cities"]):
