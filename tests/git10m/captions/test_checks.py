@@ -316,6 +316,7 @@ def test_what_is_there(caption: str, facts: Mapping[str, Any], found: list[str])
         "The image was cropped; parts of the neighbourhood are cut.",
         "In a seasonal haze, houses line the street.",
         "Sea level is far below the town.",
+        "Unlike coastal towns, this one lies far from the sea, away from any lake.",
     ],
 )
 def test_figures_of_speech_and_names_claim_nothing(caption: str):
