@@ -272,13 +272,14 @@ def stats(folder: DatasetFolder, as_json: AsJson = False) -> None:
 def report(
     folder: DatasetFolder,
     figure: Annotated[list[Path] | None, typer.Option("--figure", help="Picture to show first; repeatable.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another number draws other tiles to show.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Write report.html anew."""
     from git10m.report import Figure, write_report
 
     _existing(folder)
-    path = write_report(folder, extra_figures=[Figure.from_file(each) for each in figure or []])
+    path = write_report(folder, extra_figures=[Figure.from_file(each) for each in figure or []], seed=seed)
     _show({"report": str(path)}, f"report: {path}", as_json)
 
 

@@ -1,4 +1,4 @@
-"""Sentences on time, place, shares, parts, counts and resolution: true ones from facts, false ones from altered facts."""
+"""Sentences on time, place, shares, parts, counts, resolution: true ones from facts, false ones from altered facts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOWNS = {
     "France": ("Dole", "Saint-Étienne", "Lille"),
     "Kenya": ("Lake Victoria Town", "Kisumu", "Thika"),
     "India": ("Jaipur", "Forest View", "Kota"),
-    "United States": ("Salt Lake City", "Riverside", "Forest Hills", "Ocean City", "Winter Park", "Spring Valley", "Likely"),
+    "United States": ("Salt Lake City", "Riverside", "Forest Hills", "Ocean City", "Winter Park", "Likely"),
     "Argentina": ("Salta", "Río Cuarto", "Mar del Plata"),
     "Egypt": ("Luxor", "Port Said", "Tanta"),
     "Sweden": ("Lund", "Mora", "Sala"),

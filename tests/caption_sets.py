@@ -1,5 +1,7 @@
 """Facts of the images of UCM-Captions, by the class of each; by hand, as such places are."""
 
+# ruff: noqa: E501 - a table
+
 from __future__ import annotations
 
 import json
@@ -44,7 +46,7 @@ _THINGS: Mapping[str, tuple[str, ...]] = {
     "built": tuple(name for name, place in _PLACES.items() if "Built-up" in place[0] or "house" in place[1]),
     "shrub": ("chaparral",),
     "trees": tuple(name for name, place in _PLACES.items() if "Tree-cover" in place[0]),
-    "road": tuple(name for name, place in _PLACES.items() if "road" in place[1] or "motorway" in place[1]) + ("runway", "parkinglot"),
+    "road": tuple(name for name, place in _PLACES.items() if "road" in place[1] or "motorway" in place[1] or name == "runway"),
     "golf": ("golfcourse",),
     "parking": tuple(name for name, place in _PLACES.items() if "parking" in place[1]),
     "tanks": ("storagetanks",),

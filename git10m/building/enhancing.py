@@ -37,6 +37,7 @@ __all__ = ["EnhancePass", "UnitPlan", "enhanced_note", "plan_enhancement", "with
 _CHANGED = (
     *("image", "img_quality_score", "width", "height", "gsd_m", "sha256", "phash", "phash256"),
     *MEASURED,
+    "aesthetic_score",
     "enhanced",
 )
 _NEEDED = (
@@ -149,6 +150,7 @@ class EnhancePass:
             "phash": phash,
             "phash256": phash256,
             **{name: getattr(measures, name) for name in MEASURED},
+            "aesthetic_score": None,  # what there was is the observed picture's
             "enhanced": self.restorer.name,
         }
 

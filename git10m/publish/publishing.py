@@ -86,6 +86,8 @@ def publish(
         PublishError: If the release does not arrive.
     """
     manifest = _finished(folder)
+    if wanted.with_rejected and "rejected.parquet" not in manifest["files"]:
+        raise DatasetError(f"{folder}: has no rejected.parquet (it was published without); leave out --with-rejected")
     name = wanted.name or str(manifest["name"])
     there = target.check(name)
     whole = survey(folder / "index.parquet")

@@ -63,7 +63,7 @@ class Refused:
 def chosen_tiles(folder: Path, found: Collected) -> list[Shown]:
     """Return the rows that were drawn, by level and then place; the same ones for the same dataset."""
     with open_table(folder, "index.parquet") as index:
-        names = [name for name in index.schema_arrow.names if name not in {"geometry", "bbox"}]
+        names = [name for name in index.schema_arrow.names if name not in {"geometry", "bbox", "embedding"}]
         entries = list(_rows(index, found.chosen, names))
     modalities = sorted(found.manifest.get("modalities") or {})
     images = _images(folder, entries, [modality_column(name) for name in modalities])

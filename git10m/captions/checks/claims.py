@@ -189,7 +189,9 @@ def _is_figure(text: Text, claim: Claim) -> bool:
     for j in range(i - 1, max(-1, i - 4), -1):
         if words[j] in _LIKE and not text.joined[j]:
             return not (words[j] == "like" and j and words[j - 1].startswith("look"))
-        if words[j] in {"former", "formerly", "abandoned"} and words[j] != "abandoned":
+        if words[j] in {"former", "formerly", "unlike"} or (
+            words[j] == "from" and words[j - 1] in {"far", "away"} and j
+        ):
             return True
         if not words[j].isalpha():
             break
@@ -234,7 +236,7 @@ def _in_name(text: Text, claim: Claim) -> bool:
     return (end > claim.end and claim.start != start) or (end > claim.end and words[claim.start] not in _FEATURE_FIRST)
 
 
-def _negated_before(text: Text, i: int) -> int | None:
+def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a reader of clauses
     """Return the word before a thing that negates it; None where none does."""
     words = text.words
     for j in range(i - 1, max(-1, i - 14), -1):

@@ -98,9 +98,9 @@ def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
             if number >= 1 and not text.joined[j + 1] and words[j - 1 : j] != ["level"] and word != "one":
                 return float(number), False, j == claim.start - 1
             return None
-        if not word.isalpha() or word in _ENDS:
-            if word != "of" or words[j - 1 : j] not in (["dozens"], ["hundreds"], ["thousands"], ["pair"]):
-                return None
+        of_many = word == "of" and words[j - 1 : j] in (["dozens"], ["hundreds"], ["thousands"], ["pair"])
+        if (not word.isalpha() or word in _ENDS) and not of_many:
+            return None
     return None
 
 

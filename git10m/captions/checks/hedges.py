@@ -111,14 +111,19 @@ def _hedges(text: Text, match: Match[str]) -> bool:
         return False
     if match.value == "indicate":
         return not (after[:1].isdigit() or _number_follows(words, match.end))
-    if match.value == "could":
-        return not named
-    if match.value == "might":
-        return not named and before not in _BEFORE_A_MIGHT and after not in {"of", "and", ".", ","}
-    if match.value == "may":
-        dated = before in _BEFORE_A_MONTH or before[:1].isdigit() or after[:1].isdigit() or after in _AFTER_A_MONTH
-        return not (dated or named or after == "")
+    if match.value in {"could", "might", "may"}:
+        return not named and not _is_noun(match.value, before, after)
     return not _other_sense(text, match, before, after)
+
+
+def _is_noun(word: str, before: str, after: str) -> bool:
+    """Tell "its might" and "12 May" from verbs."""
+    if word == "might":
+        return before in _BEFORE_A_MIGHT or after in {"of", "and", ".", ","}
+    if word == "may":
+        dated = before in _BEFORE_A_MONTH or before[:1].isdigit() or after[:1].isdigit()
+        return dated or after in _AFTER_A_MONTH or after == ""
+    return False
 
 
 def _other_sense(text: Text, match: Match[str], before: str, after: str) -> bool:

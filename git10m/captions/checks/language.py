@@ -55,7 +55,8 @@ _OTHERS = {
         och en ett det den är som på av med för till i om har inte de från vid över under mellan genom många några
         visar""",
     "Danish": """
-        og en et det den er som på af med for til i om har ikke de fra ved over under mellem gennem mange nogle viser""",
+        og en et det den er som på af med for til i om har ikke de fra ved over under mellem gennem mange nogle viser
+    """,
     "Norwegian": """
         og en et det den er som på av med for til i om har ikke de fra ved over under mellom gjennom mange noen""",
     "Finnish": "ja on ei se että joka ovat kuva kuvassa kanssa sekä myös tai mutta yli alla välillä monta useita näkyy",

@@ -101,7 +101,8 @@ _RESOLUTION_OF = re.compile(
     re.IGNORECASE,
 )
 _SIDE = re.compile(
-    r"(?<![\d.,])(\d{1,7}(?:[.,]\d{1,6})?)\s{0,3}(m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s{1,3}(?:on (?:a|each) side|on each side|wide and high|a side|across|wide)\b",
+    r"(?<![\d.,])(\d{1,7}(?:[.,]\d{1,6})?)\s{0,3}(m|met(?:re|er)s?|km|kilomet(?:re|er)s?)\s{1,3}"
+    r"(?:on (?:a|each) side|on each side|wide and high|a side|across|wide)\b",
     re.IGNORECASE,
 )
 _LEVEL = re.compile(r"\b(?:zoom[ -]level|level of zoom|zoom|level)\s+(\d{1,2})\b", re.IGNORECASE)

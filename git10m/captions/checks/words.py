@@ -39,7 +39,8 @@ TERMS: Mapping[str, str] = {
     "pool": "swimming pool|outdoor pool|garden pool|backyard pool|lido",
     "harbour": """
         harbor|harbour|seaport|marina|dock|docks|wharf|wharves|quay|quayside|quays|dockyard|shipyard|port
-        port facility|container port|container terminal|ferry terminal|anchorage|dockside|harbourside|slipway|boatyard""",
+        port facility|container port|container terminal|ferry terminal|anchorage|dockside|harbourside|slipway|boatyard
+    """,
     "pier": "pier|jetty|jetties|breakwater|groyne|boat ramp|landing stage|pontoon|mole",
     "boat": """
         boat|ship|yacht|sailboat|sailing boat|ferry|ferries|barge|vessel|cargo ship|container ship|fishing boat|moored
@@ -151,7 +152,8 @@ TERMS: Mapping[str, str] = {
         school|university|campus|college|kindergarten|school building|academy|educational institution|schoolyard""",
     "hospital": "hospital|clinic|medical center|medical centre",
     "worship": """
-        church|mosque|temple|cathedral|chapel|synagogue|monastery|minaret|steeple|pagoda|shrine|abbey|place of worship""",
+        church|mosque|temple|cathedral|chapel|synagogue|monastery|minaret|steeple|pagoda|shrine|abbey|place of worship
+    """,
     "greenhouse": "greenhouse|glasshouse|polytunnel|hothouse",
     "castle": "castle|fortress|palace|citadel|ruins",
     "road": """
@@ -175,10 +177,12 @@ TERMS: Mapping[str, str] = {
         metro station""",
     "tunnel": "tunnel|tunnel opening|tunnel portal",
     "airport": """
-        airport|airfield|airstrip|aerodrome|air base|airbase|air terminal|airport terminal|terminal building|air strip""",
+        airport|airfield|airstrip|aerodrome|air base|airbase|air terminal|airport terminal|terminal building|air strip
+    """,
     "runway": "runway|taxiway|landing strip|apron of the airport|tarmac apron",
     "aircraft": """
-        airplane|aeroplane|aircraft|plane|jet|airliner|air plane|passenger jet|fighter jet|helicopter|jetliner|biplane""",
+        airplane|aeroplane|aircraft|plane|jet|airliner|air plane|passenger jet|fighter jet|helicopter|jetliner|biplane
+    """,
     "helipad": "helipad|heliport|helicopter pad|landing pad",
     "parking": """
         parking lot|car park|parking area|parking space|parking garage|parking|parking spot|parking bay|carpark""",
@@ -217,7 +221,8 @@ TERMS: Mapping[str, str] = {
         mountain|mountainous|mountain range|mountainside|alpine|peak|summit|rugged|steep|steep slope|steeply
         precipitous|alps|mountain ridge|mountain top|sierra|highlands|volcano|highland""",
     "flat": """
-        flat terrain|flat land|flat landscape|level terrain|plain|flatland|flat ground|lowland|flat plain|level ground""",
+        flat terrain|flat land|flat landscape|level terrain|plain|flatland|flat ground|lowland|flat plain|level ground
+    """,
     "cloud": "cloud|cloudy|cloud cover|cloudiness|haze|clouds|overcast|cloud shadow|fog",
 }
 

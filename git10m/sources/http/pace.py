@@ -72,7 +72,8 @@ class HostPace:
     def _read(self, now: float) -> tuple[float, float]:
         data = os.pread(self._file, _NUMBERS.size, 0)
         if len(data) < _NUMBERS.size:
-            return now, 0.0
+            # No burst to begin with: while connections are made, the first requests arrive with those after them.
+            return now + self._tolerance_s, 0.0
         due, not_before = _NUMBERS.unpack(data)
         # A clock that was set back, or a state of long ago, must not stop everything.
         return (due if due < now + _STALE_S else now), (not_before if not_before < now + _STALE_S else 0.0)

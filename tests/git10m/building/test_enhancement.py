@@ -171,6 +171,7 @@ def test_two_workers_and_other_folders_give_the_same_bytes(noisy: Path, enhanced
     assert promised(tmp_path / "dataset") == promised(enhanced)
 
 
+@pytest.mark.slow
 def test_ranks_share_the_work(noisy: Path, enhanced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for rank in (1, 0):
         monkeypatch.setenv("GIT10M_RANK", str(rank))
@@ -226,6 +227,7 @@ def test_double_stores_what_the_network_gives_and_the_pixel_of_it(tmp_path: Path
         assert np.abs(small - picture(old)).mean() < 30, "it shows the same ground"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["tile", "double"])
 def test_pixels_without_data_stay_without(size: str, tmp_path: Path, weights: Path):
     survey = survey_of(
@@ -250,6 +252,7 @@ def test_pixels_without_data_stay_without(size: str, tmp_path: Path, weights: Pa
         assert np.abs(ring[:, 0] - ring[:, 1]).mean() < 25
 
 
+@pytest.mark.slow
 def test_modalities_are_left_alone(tmp_path: Path, weights: Path):
     modality = '[[modality]]\nname = "red"\nsource = "survey"\nbands = [1]'
     survey = survey_of(tmp_path, weights, more=modality)

@@ -1,5 +1,7 @@
 """Flags of captions: what hedges, what is no English prose, and what the facts do not hold; and what only seems so."""
 
+# ruff: noqa: E501 - tables of captions
+
 from __future__ import annotations
 
 import time
@@ -314,6 +316,7 @@ def test_what_is_there(caption: str, facts: Mapping[str, Any], found: list[str])
         "The image was cropped; parts of the neighbourhood are cut.",
         "In a seasonal haze, houses line the street.",
         "Sea level is far below the town.",
+        "Unlike coastal towns, this one lies far from the sea, away from any lake.",
     ],
 )
 def test_figures_of_speech_and_names_claim_nothing(caption: str):
@@ -523,42 +526,11 @@ def test_a_class_that_says_nothing_may_be_anything(name: str):
 
 
 SHARES = covered(("Cropland", 0.7, "north-west"), ("Tree cover", 0.3, "south-east")) | TAKEN | {"objects": []}
-PIECES = st.sampled_from(
-    [
-        "river",
-        "no",
-        "60",
-        "percent",
-        "%",
-        "the",
-        "May",
-        "2020",
-        "in",
-        "north-west",
-        "Lake",
-        "Dole",
-        ",",
-        ".",
-        "(",
-        ")",
-        "-",
-    ]
-    + [
-        "of",
-        "mostly",
-        "dominated by",
-        "level",
-        "metres per pixel",
-        "three",
-        "houses",
-        "not",
-        "is",
-        "absent",
-        "\n",
-        "'",
-        "_",
-    ]
+WORDS = (
+    "river no 60 percent % the May 2020 in north-west Lake Dole , . ( ) - of mostly dominated by level three houses "
+    "metres per pixel not is absent ' _ season winter [ { neither free"
 )
+PIECES = st.sampled_from(WORDS.split(" "))
 
 
 @settings(max_examples=150, deadline=None)

@@ -220,6 +220,8 @@ def test_a_published_folder_can_be_published_on(rest: Path, tmp_path: Path) -> N
     assert found.rows == manifest_of(rest)["counts"]["kept"]
     assert verify(tmp_path / "on") == []
     assert manifest_of(tmp_path / "on")["published"]["left_out"] == manifest_of(rest)["published"]["left_out"]
+    with pytest.raises(DatasetError, match=r"has no rejected\.parquet"):
+        published(tmp_path / "on", tmp_path / "further", with_rejected=True)
 
 
 def test_a_damaged_published_file_is_found(rest: Path, tmp_path: Path) -> None:
@@ -305,7 +307,7 @@ def test_scenes_across_the_antimeridian_stay_narrow(tmp_path: Path) -> None:
     for lon in (179.8, -179.999):
         block(contents, lon=lon, lat=-16.5, level=12, side=2, source_id="south")
     dataset = write_dataset(tmp_path / "dataset", contents, synthetic=False)
-    published(dataset, tmp_path / "out", with_rejected=True)
+    published(dataset, tmp_path / "out")
     frame = geopandas.read_parquet(tmp_path / "out/scenes.parquet")
     assert len(frame) == 1 and frame.geometry[0].geom_type == "MultiPolygon"
     assert frame.geometry[0].area < 0.2

@@ -131,9 +131,13 @@ def test_figures_are_shown_with_their_words(report: Path, tmp_path: Path) -> Non
     shutil.copytree(report, tmp_path / "dataset")
     noise = np.random.default_rng(1).integers(0, 255, (900, 900, 3), np.uint8)
     figures = []
-    for title, pixels in (("What the model painted", noise[:64, :64]), ("A large one", noise)):
+    for title, pixels, kind in (
+        ("What the model painted", noise[:64, :64], "PNG"),
+        ("A large one", noise, "PNG"),
+        ("One that no browser shows", noise[:64, :64], "TIFF"),
+    ):
         stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, format="PNG")
+        Image.fromarray(pixels).save(stream, format=kind)
         figures.append(Figure(title, stream.getvalue(), 'level 14, "a river" <seed 1>'))
 
     page = Page(write_report(tmp_path / "dataset", extra_figures=figures).read_text())
@@ -142,6 +146,7 @@ def test_figures_are_shown_with_their_words(report: Path, tmp_path: Path) -> Non
     pictures = [address for address in page.addresses if address.startswith("data:")]
     assert pictures[0].startswith("data:image/png;base64,")  # as it was given
     assert pictures[1].startswith("data:image/webp;base64,")  # 2 MB of noise is stored with loss
+    assert pictures[2].startswith("data:image/webp;base64,")
     with pytest.raises(RequestError, match="'broken'"):
         write_report(tmp_path / "dataset", extra_figures=[Figure("broken", b"no picture", "")])
 
