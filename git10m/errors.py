@@ -9,14 +9,16 @@ codes of the command:
     │   ├── RegionError           an area of interest that is empty or malformed
     │   ├── DatasetError          a folder that is no dataset, or another one
     │   ├── LicenceError          rows that may not be published, or not unasked
-    │   └── TargetError           a place that nothing can be published to
+    │   ├── TargetError           a place that nothing can be published to
+    │   └── WeightsError          a file of weights that cannot be read, or is another network's
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── SourceError           imagery or a layer that cannot be read
         │   └── BandsUnknownError     a raster whose red, green and blue cannot be told
         ├── CaptionError          captions that cannot be written: a server, a key, a model, a budget
         ├── VerificationError     a dataset that breaks a promise
         ├── PublishError          a publication that does not arrive (network, rights, disk full)
-        └── BuildError            a build that cannot go on (disk full, a worker killed)
+        ├── BuildError            a build that cannot go on (disk full, a worker killed)
+        └── TrainingError         a training of a restorer that cannot go on
 """
 
 __all__ = [
@@ -32,7 +34,9 @@ __all__ = [
     "RequestError",
     "SourceError",
     "TargetError",
+    "TrainingError",
     "VerificationError",
+    "WeightsError",
     "WorkError",
 ]
 
@@ -69,6 +73,10 @@ class TargetError(RequestError):
     """A place that nothing can be published to: not one of ours, inside the dataset, or taken by another set."""
 
 
+class WeightsError(RequestError):
+    """A file of weights cannot be read, needs code to be read, or belongs to another network."""
+
+
 class WorkError(Git10mError):
     """The request was right and the work failed; the same request may succeed later."""
 
@@ -95,3 +103,7 @@ class PublishError(WorkError):
 
 class BuildError(WorkError):
     """A build cannot go on, for a reason outside the recipe."""
+
+
+class TrainingError(WorkError):
+    """A training of a restorer cannot go on."""

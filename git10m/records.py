@@ -182,7 +182,10 @@ class Row:
         float | None, Column(pa.float32(), "of the recipe's learned scorer, on its own scale; null without one")
     ] = None
     enhanced: Annotated[
-        str | None, Column(pa.string(), "restorer that made the pixels, with its weights' hash; null: as observed")
+        str | None,
+        Column(
+            pa.string(), "restorer that made the pixels, as 'rrdb-x2:1f2e3d4c' (hash of its weights); null: as observed"
+        ),
     ] = None
     caption_source: Annotated[str | None, Column(pa.string(), "who wrote the caption, e.g. 'template'")] = None
     caption_version: Annotated[str | None, Column(pa.string(), "version of that writer")] = None

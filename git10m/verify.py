@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from git10m import records
+from git10m.curation.duplicates import perceptual_hashes
 from git10m.curation.near_duplicates import LEAST_ENTROPY, Detail, Hashes, known_copies, likeness
-from git10m.curation.pictures import Pictures
+from git10m.curation.pictures import Pictures, decoded
+from git10m.curation.quality import measure
 from git10m.curation.splits import SPLITS
 from git10m.engine import Engine, map_shards
 from git10m.grid import Tile, nominal_resolution_m
@@ -32,6 +35,8 @@ __all__ = ["Finding", "verify"]
 
 _MOST_PER_FILE = 20
 _DEGREES = 1e-9
+_HASH_BITS, _SCORE = 6, 0.1
+"""What a picture's hash and score may differ by when it is decoded elsewhere."""
 _READ_ERRORS = (OSError, pa.ArrowException)
 
 
@@ -179,6 +184,8 @@ def _check_schema(found: pa.Schema, expected: pa.Schema, name: str) -> Iterator[
 def _row_faults(row: Mapping[str, Any], split: str) -> Iterator[str]:
     yield from _image_faults(row)
     yield from _place_faults(row)
+    if row["enhanced"] is not None:
+        yield from _enhanced_faults(row)
     if row["split"] != split:
         yield f"split is {row['split']!r} in a file of {split!r}"
     words = len(row["caption"].split()) if row["caption"] is not None else None
@@ -204,6 +211,24 @@ def _image_faults(row: Mapping[str, Any]) -> Iterator[str]:
     elif decoded != (row["width"], row["height"], "RGB"):
         width, height, mode = decoded
         yield f"its image is {width}×{height} {mode}, the row says {row['width']}×{row['height']} RGB"
+
+
+def _enhanced_faults(row: Mapping[str, Any]) -> Iterator[str]:
+    """Check that a restored row's hashes and score are those of the picture that is stored, not of the one before."""
+    if not re.fullmatch(r"[a-z0-9-]+:[0-9a-f]{8}", row["enhanced"]):
+        yield f"enhanced is {row['enhanced']!r}, expected a restorer and its weights' hash, as rrdb-x2:1f2e3d4c"
+    try:
+        pixels = decoded((row["image"] or {}).get("bytes") or b"")
+    except (OSError, ValueError, SyntaxError):
+        return  # said of every image
+    phash = perceptual_hashes(pixels)[0]
+    # Other versions of libjpeg decode a little otherwise.
+    if row["phash"] is None or (int(row["phash"], 16) ^ int(phash, 16)).bit_count() > _HASH_BITS:
+        yield f"is enhanced, and its picture's phash is {phash}, the row says {row['phash']}"
+    if row["valid_fraction"] == 1.0:
+        score = measure(pixels, np.ones(pixels.shape[:2], dtype=bool)).score
+        if None in (score, row["img_quality_score"]) or abs(score - row["img_quality_score"]) > _SCORE:
+            yield f"is enhanced, and its picture scores {score:.2f}, the row says {row['img_quality_score']}"
 
 
 def _modality_faults(row: Mapping[str, Any], name: str) -> Iterator[str]:
@@ -338,13 +363,22 @@ def _check_accounting(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Fin
     noted.update({("failed", reason): count for reason, count in counts["failed"].items()})
     if "published" not in manifest or (folder / "rejected.parquet").is_file():
         yield from _guarded("rejected.parquet", lambda: _check_rejected(folder / "rejected.parquet", noted))
-    index = pq.read_table(folder / "index.parquet", columns=["split", "level", "source_id"])
+    index = pq.read_table(folder / "index.parquet", columns=["split", "level", "source_id", "enhanced"])
     if counts["kept"] != index.num_rows:
         yield Finding("manifest.json", f"counts {counts['kept']} kept rows, the index has {index.num_rows}")
     for name, column in (("splits", "split"), ("levels", "level"), ("sources", "source_id")):
-        rows = {str(value): count for value, count in Counter(index[column].to_pylist()).items()}
-        if counts[name] != rows:
-            yield Finding("manifest.json", f"counts {name} {counts[name]}, the index has {rows}")
+        there = {str(value): count for value, count in Counter(index[column].to_pylist()).items()}
+        if counts[name] != there:
+            yield Finding("manifest.json", f"counts {name} {counts[name]}, the index has {there}")
+    restored, said = index["enhanced"].drop_null().unique().to_pylist(), manifest.get("enhancement") or {}
+    rows = len(index) - index["enhanced"].null_count
+    # A publication may leave rows behind.
+    counted = rows == said.get("rows", 0) or ("published" in manifest and rows < said.get("rows", 0))
+    if not counted or restored not in ([], [said.get("restorer")]):
+        yield Finding(
+            "manifest.json",
+            f"counts {said.get('rows', 0)} rows enhanced by {said.get('restorer')}, the index has {rows} by {restored}",
+        )
     if counts["planned"] != counts["kept"] + noted.total():
         yield Finding(
             "manifest.json", f"planned {counts['planned']} ≠ kept {counts['kept']} + dropped and failed {noted.total()}"

@@ -147,6 +147,10 @@ class Browser:
         """Type into the element that has the focus."""
         self.ask("Input.insertText", text=text)
 
+    def faint(self) -> list[str]:
+        """Return the texts that stand out too little from what is behind them, with their contrast."""
+        return list(self.run((Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")))
+
     def width(self) -> int:
         """Return the pixels that the page needs from left to right."""
         return int(self.run("document.documentElement.scrollWidth"))

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from rich_dataset import rich_dataset
 from mixed_dataset import mixed_dataset
+from rich_dataset import rich_dataset
 from servers import range_server, s3_process, s3_server, stac_api, stac_catalog, titiler
 from small_dataset import small_dataset, synthetic_dataset
 

@@ -136,7 +136,7 @@ def write_rich(folder: Path) -> Path:
         "name": f"rich & <b>hostile</b> {ATTRIBUTE}",
         "description": f"Zürich, Besançon, 北京, {ARABIC}. {SCRIPT}",
         "modalities": {"nir": {"bands": [8]}},
-        "captions": {"openai": {"requests": 24, "prompt_tokens": 31_200, "cost_usd": 0.42}},
+        "captions": {"requests": {"requests": 24, "cost": 0.42, "by_model": {"qwen": {"prompt_tokens": 31_200}}}},
         "attributions": [f"The survey {SCRIPT}", "北京市"],
         "recipe": {
             "name": "rich",

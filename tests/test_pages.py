@@ -17,7 +17,7 @@ PAGES = sorted(FOLDER.glob("*.md"))
 
 def variables(text: str) -> dict[str, str]:
     """A value for every ``${NAME}`` of a text."""
-    known = {"url": "https://tiles.example.org/{z}/{x}/{y}.jpg"}
+    known = {"url": "https://tiles.example.org/{z}/{x}/{y}.jpg", "server": "http://localhost:8000/v1"}
     return {name: known.get(name, "value") for name in re.findall(r"\$\{(\w+)\}", text)}
 
 

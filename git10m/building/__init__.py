@@ -27,12 +27,14 @@ from tqdm import tqdm
 from git10m.building.barrier import DROP_REASONS, Decisions, decide
 from git10m.building.captioning import CaptionPass, plan_captions, plan_rows
 from git10m.building.encoding import said_without_vector
+from git10m.building.enhancing import EnhancePass, plan_enhancement
 from git10m.building.finish import finish
 from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, gather
 from git10m.building.rows import RowPass
 from git10m.building.tiles import FetchPass, TilePass, unit_digests
 from git10m.building.workspace import Workspace, read_json, write_json
+from git10m.captions.writing import check_writer
 from git10m.engine import Engine, lock, map_shards, rank_of_job
 from git10m.errors import BuildError, DatasetError, RecipeError, RegionError
 from git10m.grid import MAX_LEVEL
@@ -125,6 +127,7 @@ def build(
             if (manifest := _finished(workspace, inputs)) is not None:
                 return BuildResult(folder, manifest, _skipped(inputs.items), fresh=False)
             _fetch_lists(inputs, retry_failed=retry_failed)
+            check_writer(inputs.recipe.captions, key=True)
             manifest = _run(workspace, inputs, engine, limit, said if said is not None else recipe.canonical())
     except OSError as error:
         raise BuildError(_disk_fault(error, folder)) from error
@@ -208,6 +211,12 @@ def _run(
     levels = _levels_of_groups(plan)
     units, known, encoding = len(digests), inputs.known, inputs.encoding
     decisions = decide(workspace, inputs.recipe, units=units, levels=levels, known=known, encoding=encoding)
+    enhancing = None
+    if inputs.restorer is not None:
+        plans = plan_enhancement(workspace, decisions, counts=counts, restorer=inputs.restorer)
+        enhancing = EnhancePass(workspace, inputs.recipe, inputs.restorer, plans)
+        if not _for_all(enhancing, engine, claims=workspace.work / "enhanced", desc="enhancement"):
+            return None
     second = CaptionPass(workspace, inputs.recipe, tuple(_caption_plans(workspace, inputs, decisions, counts)))
     if not _for_all(second, engine, claims=workspace.work / "captions", desc="captions"):
         return None
@@ -219,7 +228,9 @@ def _run(
     if not _for_all(third, engine, claims=workspace.work / "rows", desc="rows"):
         return None
     with lock(workspace.work / "finish.lock") as held:
-        return finish(workspace, inputs, decisions, shards, units=counts, said=said) if held else None
+        if not held:
+            return None
+        return finish(workspace, inputs, decisions, shards, units=counts, said=said, enhancing=enhancing)
 
 
 def _unit_rows(plan: Plan) -> int:
@@ -291,7 +302,7 @@ def _caption_plans(
     return plans
 
 
-def _for_all(step: CaptionPass | RowPass, engine: Engine, *, claims: Path, desc: str) -> bool:
+def _for_all(step: EnhancePass | CaptionPass | RowPass, engine: Engine, *, claims: Path, desc: str) -> bool:
     """Run a step of the second pass; tell whether all its shards are there, which a rank's may not be."""
     waiting = [number for number in range(len(step.shards)) if step.done(number) is None]
     total = sum(shard.rows for shard in step.shards)

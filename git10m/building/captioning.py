@@ -27,8 +27,8 @@ from git10m.shards import ShardWriter, atomic_file, file_sha256
 
 __all__ = ["CAPTION_COLUMNS", "CaptionPass", "caption_schema", "dropped_for_captions", "plan_captions", "plan_rows"]
 
-_JUDGED = ("caption", "caption_source", "caption_flags", "similarity_clip", "similarity_siglip")
-"""Columns that `dropped_for_captions` sees."""
+_JUDGED = ("caption_source", "similarity_clip", "similarity_siglip")
+"""Columns that `dropped_for_captions` sees: of all rows at once, so no words."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def dropped_for_captions(captions: pa.Table, rules: Captions) -> dict[int, str]:
     """Return which rows go for their caption, each with what was measured.
 
     Args:
-        captions: Columns of all rows that the first barrier keeps, in the order of shards: caption, caption_source,
-            caption_flags, similarity_clip, similarity_siglip.
+        captions: Columns of all rows that the first barrier keeps, in the order of shards: caption_source,
+            similarity_clip, similarity_siglip.
         rules: What the recipe says of captions.
 
     Returns:

@@ -16,6 +16,7 @@ import shapely
 
 from git10m import records
 from git10m.building.barrier import DROP_REASONS, Decisions
+from git10m.building.enhancing import EnhancePass, enhanced_note
 from git10m.building.first_pass import ShardPlan
 from git10m.building.inputs import Inputs, Item, versions
 from git10m.building.workspace import Workspace, read_json, write_json
@@ -42,6 +43,7 @@ def finish(
     *,
     units: Sequence[Mapping[str, Any]],
     said: Mapping[str, Any],
+    enhancing: EnhancePass | None = None,
 ) -> dict[str, Any]:
     """Write everything beside the shards; the manifest is last of what has a promise, the report follows.
 
@@ -52,6 +54,7 @@ def finish(
         shards: Final shards, all written.
         units: Counts of every unit of the first pass.
         said: The recipe as its author wrote it, without values given from outside.
+        enhancing: The pass that restored tiles, where one did.
 
     Returns:
         The manifest.
@@ -67,6 +70,8 @@ def finish(
     write_rejected(workspace, inputs, decisions, units=len(units))
     write_index(files, workspace.folder / "index.parquet")
     manifest = _manifest(workspace, inputs, decisions, shards, units=units, said=said)
+    if enhancing is not None:
+        manifest["enhancement"] = enhanced_note(enhancing, workspace.folder / "index.parquet")
     write_json(workspace.manifest, manifest)
     write_card(workspace.folder)
     write_report(workspace.folder)
@@ -221,19 +226,25 @@ def caption_counts(index: Path, answers: Path, *, before: Mapping[str, Any] | No
         answers: Folder of the ledger.
         before: Manifest of before; what it says of servers stays where the ledger was deleted.
     """
-    columns = pq.read_table(index, columns=["caption", "caption_source", "caption_version", "captions"])
-    told = columns.filter(pc.is_valid(columns["caption"]))
-    pairs = Counter(zip(told["caption_source"].to_pylist(), told["caption_version"].to_pylist(), strict=True))
-    several = pc.sum(pc.list_value_length(columns["captions"])).as_py()
+    pairs: Counter[tuple[str | None, str | None]] = Counter()
+    rows = several = 0
+    with pq.ParquetFile(index) as file:
+        # A group at a time: the words of all captions fill a machine.
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=["caption", "caption_source", "caption_version", "captions"])
+            rows += table.num_rows
+            several += pc.sum(pc.list_value_length(table["captions"])).as_py() or 0
+            told = table.filter(pc.is_valid(table["caption"]))
+            pairs.update(zip(told["caption_source"].to_pylist(), told["caption_version"].to_pylist(), strict=True))
     writers = [
-        {"source": source, "version": version, "rows": rows}
-        for (source, version), rows in sorted(pairs.items(), key=lambda entry: tuple(str(part) for part in entry[0]))
+        {"source": source, "version": version, "rows": count}
+        for (source, version), count in sorted(pairs.items(), key=lambda entry: tuple(str(part) for part in entry[0]))
     ]
     noted = ((before or {}).get("captions") or {}).get("requests")
     return {
-        "rows": told.num_rows,
-        "without": columns.num_rows - told.num_rows,
-        "several": int(several or 0),
+        "rows": pairs.total(),
+        "without": rows - pairs.total(),
+        "several": several,
         "writers": writers,
         "requests": summed(answers) or noted,
     }

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from git10m.building.enhancing import with_enhanced
+from git10m.building.tiles import MASK
 from git10m.building.workspace import Workspace
 
 __all__ = ["CHUNK_ROWS", "ShardPlan", "first_pass_rows", "rows_at"]
@@ -57,13 +59,21 @@ def first_pass_rows(
         order = np.argsort(chunk[:, 0], kind="stable")
         units, starts = np.unique(chunk[order, 0], return_index=True)
         found = [
-            rows_at(workspace.unit(int(unit), "rows.parquet"), positions, columns=columns)
+            _rows_of(workspace, int(unit), positions, columns)
             for unit, positions in zip(units, np.split(chunk[order, 1], starts[1:]), strict=True)
         ]
         back = np.empty(len(chunk), dtype=np.int64)
         back[order] = np.arange(len(chunk))
         table = pa.concat_tables(found).take(pa.array(back))
-        yield table if columns is not None else table.drop_columns(["valid_cells", "group"])
+        yield table if columns is not None else table.drop_columns(["valid_cells", MASK.name, "group"])
+
+
+def _rows_of(
+    workspace: Workspace, unit: int, positions: npt.NDArray[np.int32], columns: Sequence[str] | None
+) -> pa.Table:
+    """Return rows of one unit; of those that were restored, as they are now."""
+    table = rows_at(workspace.unit(unit, "rows.parquet"), positions, columns=columns)
+    return with_enhanced(table, positions, workspace.enhanced(unit, "parquet"))
 
 
 def rows_at(path: Path, positions: npt.NDArray[np.int32], *, columns: Sequence[str] | None = None) -> pa.Table:

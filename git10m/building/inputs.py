@@ -29,6 +29,7 @@ from git10m.captions.objects import prepare_objects
 from git10m.captions.similarity import similarity_identity
 from git10m.captions.template import VERSION as TEMPLATE_VERSION
 from git10m.captions.writing import check_writer
+from git10m.curation.enhancement import Restorer, open_restorer
 from git10m.engine import lock
 from git10m.errors import BandsUnknownError, BuildError, RecipeError, SourceError
 from git10m.recipe import (
@@ -96,6 +97,7 @@ class Inputs:
         encoding: Models that are asked of every image; None: none.
         area: Area of interest in degrees, or None.
         identity: What the fingerprint is made of, as JSON.
+        restorer: Weights that poor tiles are restored with, or None.
     """
 
     recipe: Recipe
@@ -106,6 +108,7 @@ class Inputs:
     encoding: Encoding | None
     area: Any
     identity: Mapping[str, Any]
+    restorer: Restorer | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -158,6 +161,8 @@ def gather(
         check_writer(located.captions)
     for other in located.curation.against:
         listed(other)  # and a wrong path
+    asked = located.curation.enhancement
+    restorer = open_restorer(asked) if asked is not None else None
     encoding = open_encoding(located.curation, store=workspace.vectors, looking=looking)
     models = {"models": dict(encoding.identity) if encoding is not None else {}}
     if located.captions.similarity is not None:
@@ -181,7 +186,10 @@ def gather(
     identity["layers"] |= objects
     identity |= {"against": {each.name: each.digest for each in known}}
     identity |= {name: said for name, said in models.items() if said}
-    return Inputs(located, items, imagery, tuple(reader for reader, _ in paired), known, encoding, area, identity)
+    if restorer is not None:
+        identity["enhancement"] = restorer.identity
+    readers = tuple(reader for reader, _ in paired)
+    return Inputs(located, items, imagery, readers, known, encoding, area, identity, restorer)
 
 
 def _known(recipe: Recipe, workspace: Workspace, encoding: Encoding | None) -> tuple[KnownSet, ...]:

@@ -166,7 +166,7 @@ def recaption(folder: Path, rewording: Rewording, *, engine: Engine | None = Non
     read_manifest(folder)
     with workspace.locked(shared=False):
         manifest = read_manifest(folder)
-        check_writer(rewording.captions)
+        check_writer(rewording.captions)  # the key is asked for with the first request
         place = workspace.recaption
         place.mkdir(parents=True, exist_ok=True)
         for part in [*place.glob(".*.part"), *workspace.data.glob(".*.part"), *folder.glob(".*.part")]:

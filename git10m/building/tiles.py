@@ -18,6 +18,7 @@ from git10m import records
 from git10m.building.encoding import Encoding, UnitVectors
 from git10m.building.workspace import Workspace, write_json
 from git10m.captions.facts import VALID_CELLS
+from git10m.curation.masks import packed
 from git10m.curation.quality import measure
 from git10m.curation.verdicts import aesthetic_limit, judge, verdict_of
 from git10m.errors import BuildError
@@ -31,7 +32,10 @@ from git10m.sources.collection import Collection
 from git10m.sources.modalities import ModalityReader, Seen
 from git10m.sources.mosaic import BLOCK_TILES
 
-__all__ = ["FetchPass", "TilePass", "unit_digests", "unit_schema"]
+__all__ = ["MASK", "FetchPass", "TilePass", "unit_digests", "unit_schema"]
+
+MASK = pa.field("mask", pa.binary())
+"""Column of a unit's rows: which pixels have data, packed; null where all have."""
 
 _BUFFERED_ROWS = 100
 _DECODED_BYTES = 128 * 2**20
@@ -194,7 +198,7 @@ class TilePass:
         otherwise = None
         if self.recipe.curation.verdicts.min_aesthetic is not None:
             otherwise = self._rejection(result, "dropped", "aesthetic", "", valid_fraction=measures.valid_fraction)
-        return _Kept(row, result.request.group, more, _valid_cells(result), otherwise)
+        return _Kept(row, result.request.group, more, _valid_cells(result), packed(result.valid), otherwise)
 
     def _cell(self, request: Request) -> str | None:
         """Return the cell of the Major TOM grid that holds a tile's centre, where tiles are sampled on it."""
@@ -240,12 +244,13 @@ class FetchPass:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A row, its group, its further images, where it has pixels, and what becomes of it if a score is too low."""
+    """A row, its group, its images, where it has pixels (in cells, and to the pixel), and what else may become of it."""
 
     row: Row
     group: int
     images: Mapping[str, Any]
     valid: bytes | None
+    mask: bytes | None
     otherwise: Rejection | None = None
 
 
@@ -278,10 +283,11 @@ def _unit_digest(imagery: Collection, plan: Plan, unit: slice, further: str) -> 
 def unit_schema(modalities: Sequence[str] = ()) -> pa.Schema:
     """Return the schema of a unit's rows: a row's own, further images, and what only the build needs.
 
-    That is the group, for the barrier, and where a tile has pixels, for its facts: 16×16 bits; null where it is whole.
+    That is the group, for the barrier, and where a tile has pixels: 16×16 bits for its facts, and to the pixel for its
+    enhancement; null where it is whole.
     """
     row = records.schema(modalities=dict.fromkeys(modalities))
-    return row.append(pa.field("valid_cells", pa.binary())).append(pa.field("group", pa.int32()))
+    return row.append(pa.field("valid_cells", pa.binary())).append(MASK).append(pa.field("group", pa.int32()))
 
 
 def _block_of(request: Request) -> tuple[int, int, int, int, int]:
@@ -304,10 +310,11 @@ def _valid_cells(sample: Sample) -> bytes | None:
 
 def _table(waiting: Sequence[_Kept], schema: pa.Schema) -> pa.Table:
     table = records.table(kept.row for kept in waiting)
-    for field in list(schema)[len(table.schema) : -2]:
+    for field in list(schema)[len(table.schema) : -3]:
         name = field.name.removeprefix(records.modality_column(""))
         table = table.append_column(field, pa.array([kept.images.get(name) for kept in waiting], type=field.type))
     valid = pa.array([kept.valid for kept in waiting], type=pa.binary())
     table = table.append_column(pa.field("valid_cells", pa.binary()), valid)
+    table = table.append_column(MASK, pa.array([kept.mask for kept in waiting], type=MASK.type))
     groups = pa.array([kept.group for kept in waiting], type=pa.int32())
     return table.append_column(pa.field("group", pa.int32()), groups).cast(schema)

@@ -15,6 +15,9 @@ from git10m.shards import atomic_file
 
 __all__ = ["Workspace", "read_json", "write_json"]
 
+_STEPS = ("tiles", "enhanced", "captions", "rows")
+"""Folders of the steps of a build."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -85,6 +88,10 @@ class Workspace:
         """File of one unit of the first pass: ``rows.parquet``, ``rejected.parquet`` or ``done.json``."""
         return self.work / "tiles" / f"{number:05d}.{kind}"
 
+    def enhanced(self, number: int, kind: str) -> Path:
+        """File of what was restored of one unit: ``rows.npy`` (which may be), ``parquet`` or ``done.json``."""
+        return self.work / "enhanced" / f"{number:05d}.{kind}"
+
     def captions(self, name: str, kind: str) -> Path:
         """File of one shard of captions: ``rows.npy`` (of which rows), ``parquet`` or ``done.json``."""
         return self.work / "captions" / f"{name}.{kind}"
@@ -95,7 +102,7 @@ class Workspace:
 
     def prepare(self) -> None:
         """Make the folders."""
-        for folder in (self.data, self.work / "tiles", self.work / "captions", self.work / "rows"):
+        for folder in (self.data, *(self.work / each for each in _STEPS)):
             folder.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
@@ -104,7 +111,7 @@ class Workspace:
             self.folder,
             self.data,
             self.work,
-            *(self.work / each for each in ("tiles", "captions", "rows")),
+            *(self.work / each for each in _STEPS),
         ):
             for part in folder.glob(".*.part"):
                 part.unlink(missing_ok=True)

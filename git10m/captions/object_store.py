@@ -39,8 +39,8 @@ MIN_POINT_PX = 3.0
 """Least diameter in pixels of what is mapped as a point."""
 
 _GROUP_ROWS = 2048
-_SPILL_ROWS = 100_000
-_CELL_LEVEL, _ORDER_LEVEL = 10, 22
+_SPILL_ROWS = 200_000
+_CELL_LEVEL, _ORDER_LEVEL = 12, 22
 _MOST_VERTICES = 256
 _KEPT_GROUPS = 64
 

@@ -144,6 +144,11 @@ def _osm_objects(path: str, scratch: Path) -> Iterator[tuple[Any, Shape]]:
         if found.is_area():
             yield found, "ring" if found.from_way() else "area"
         elif found.is_way():
+            if found.id < 0:  # osmium places no nodes with such numbers, so nothing would be found, silently
+                raise SourceError(
+                    f"{shown(path)}: holds objects with negative numbers, as editors give them before they upload; "
+                    "number them anew with: osmium renumber"
+                )
             # Buildings and most other closed ways come again as areas.
             if not found.is_closed() or any(found.tags.get(key) is not None for key in _LINE_KEYS):
                 yield found, "line"

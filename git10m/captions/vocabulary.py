@@ -85,7 +85,7 @@ _ALL = (
     # Sport and leisure.
     *(_counted("baseball field"), _counted("football field"), _counted("tennis court", named=False)),
     *(_counted("basketball court", named=False), _counted("sports pitch", "sports pitches")),
-    *(_counted("running track", named=False), _counted("riding arena"), _counted("ice rink")),
+    *(_counted("running track", named=False), _counted("ice rink")),
     *(_counted("swimming pool", named=False), _counted("playground"), _counted("campsite"), _counted("park")),
     _counted("cemetery", "cemeteries"),
     # Buildings.
@@ -175,7 +175,7 @@ _RULES = (
     Rule("aeroway", {**_same("runway", "runway"), **_same("taxiway", "taxiway")}, "either"),
     Rule("leisure", {"stadium": "stadium", "golf_course": "golf course", "marina": "marina", "track": "running track"}),
     Rule("leisure", {"water_park": "water park", "swimming_pool": "swimming pool", "playground": "playground"}),
-    Rule("leisure", {"horse_riding": "riding arena", "ice_rink": "ice rink", "park": "park"}),
+    Rule("leisure", {"ice_rink": "ice rink", "park": "park"}),
     Rule("tourism", {"zoo": "zoo", "theme_park": "theme park", **_same("campsite", "camp_site", "caravan_site")}),
     Rule("historic", _same("castle", "castle", "fort", "fortress")),
     Rule("shop", _same("shopping centre", "mall")),

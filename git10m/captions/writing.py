@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from git10m import recipe, records
-from git10m.captions.checks import Ground, check
+from git10m.captions.checks import Ground, check, looked_for
 from git10m.captions.facts import FactFinder, Subject, valid_mask
 from git10m.captions.similarity import SimilarityScorer
 from git10m.captions.subjects import Judge, Picture, Writer, Written, no_faults
@@ -96,8 +96,12 @@ def open_writer(captions: recipe.Captions, *, store: Path) -> Writer | None:
     return TemplateWriter(captions) if captions.writer == "template" else None
 
 
-def check_writer(captions: recipe.Captions) -> None:
+def check_writer(captions: recipe.Captions, *, key: bool = False) -> None:
     """Find out now, not after hours of other work, that the writer that a recipe asks for cannot be had.
+
+    Args:
+        captions: What the recipe says; its paths are absolute.
+        key: There is something to ask, so the key must be there too.
 
     Raises:
         RequestError: If a package is missing, or a folder holds no model.
@@ -107,7 +111,8 @@ def check_writer(captions: recipe.Captions) -> None:
         from git10m.captions.vlm.server import check_client, key_of  # noqa: PLC0415 - an extra
 
         check_client()
-        key_of(captions.openai)
+        if key:
+            key_of(captions.openai)
     elif captions.transformers is not None and captions.writer == "transformers":
         from git10m.captions.vlm.local import check_model  # noqa: PLC0415 - an extra
 
@@ -215,24 +220,42 @@ class Captioner:
 
     def judge(self, text: str, picture: Picture, length: str) -> tuple[str, ...]:
         """Return what is wrong with a model's caption, which is then asked for again."""
-        ground = _ground(picture.place.tile.level if picture.place else None, picture.gsd_m, picture.width)
+        level = picture.place.tile.level if picture.place else None
+        ground = _ground(level, picture.gsd_m, picture.width, self._looked_for)
         rules = self._captions.checks
         return tuple(
             str(flag) for flag in check(text, facts=picture.facts, rules=rules, ground=ground, kind=_kind(length))
         )
 
     def _flag(self, row: dict[str, Any]) -> None:
-        """Note what is wrong with the caption of a row, and empty it where the recipe asks for that."""
+        """Note what is wrong with the captions of a row, and drop those where the recipe asks for that."""
         rules = self._captions.checks
         row["caption_flags"] = None
         if row["caption"] is None or not rules.use:
             return
-        kind: Kind = _kind(self._captions.lengths[0]) if row["caption_source"] in OUR_WRITERS else "given"
-        ground = _ground(row["level"] or None, row["gsd_m"], row["width"])
-        found = check(row["caption"], facts=row["caption_facts"], rules=rules, ground=ground, kind=kind)
-        row["caption_flags"] = [str(flag) for flag in found]
-        if found and rules.action == "drop_caption":
+        texts = row["captions"] or [row["caption"]]
+        found = [self._faults(row, text, number) for number, text in enumerate(texts)]
+        row["caption_flags"] = [
+            f"{flag} (caption {number})" if number > 1 else flag
+            for number, flags in enumerate(found, start=1)
+            for flag in flags
+        ]
+        if rules.action == "drop_caption" and found[0]:
             row.update(dict.fromkeys(CAPTION_COLUMNS[:5]))
+        elif rules.action == "drop_caption" and row["captions"]:
+            row["captions"] = [text for text, flags in zip(texts, found, strict=True) if not flags]
+
+    def _faults(self, row: Mapping[str, Any], text: str, number: int) -> list[str]:
+        lengths = self._captions.lengths
+        ours = row["caption_source"] in OUR_WRITERS and number < len(lengths)
+        kind: Kind = _kind(lengths[number]) if ours else "given"
+        ground = _ground(row["level"] or None, row["gsd_m"], row["width"], self._looked_for)
+        rules = self._captions.checks
+        return [str(flag) for flag in check(text, facts=row["caption_facts"], rules=rules, ground=ground, kind=kind)]
+
+    @cached_property
+    def _looked_for(self) -> frozenset[str] | None:
+        return looked_for(self._captions.objects)
 
     @cached_property
     def _template(self) -> TemplateWriter:
@@ -270,8 +293,8 @@ def _kind(length: str) -> Kind:
     return "short" if length == "short" else "long"
 
 
-def _ground(level: int | None, gsd_m: float | None, size_px: int) -> Ground:
-    return Ground(level=level, gsd_m=gsd_m, size_px=size_px)
+def _ground(level: int | None, gsd_m: float | None, size_px: int, kinds: frozenset[str] | None) -> Ground:
+    return Ground(level=level, gsd_m=gsd_m, size_px=size_px, kinds=kinds)
 
 
 def _columns(written: Written) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from git10m.building.inputs import Inputs
 from git10m.curation.quality import measure
 from git10m.curation.verdicts import Limit, limits
 from git10m.publish import write_text
-from git10m.report.charts import Mark, bars, histogram
+from git10m.report.charts import Axis, Mark, bars, histogram, short
 from git10m.report.gallery import data_uri
 from git10m.report.page import page_environment
 from git10m.sampling import Plan
@@ -29,6 +29,7 @@ __all__ = ["Trial", "try_verdicts", "write_trial"]
 
 _SIDE, _EACH = 128, 7
 _EMPTY = 236
+_COLOURS = {"would stay": "var(--kept)"}
 _TITLES = {
     "valid_fraction": "Share of pixels with data",
     "scene_cloud": "Cloud that the scene states",
@@ -149,7 +150,9 @@ def write_trial(trial: Trial, path: Path, *, name: str) -> None:
         .render(
             name=name,
             trial=said,
-            outcome=bars(outcome) if trial.judged else None,
+            outcome=bars(outcome, colours=_COLOURS | dict.fromkeys(said["would_drop"], "var(--dropped)"))
+            if trial.judged
+            else None,
             asked=[rule for rule in rules if rule.asked],
             others=[rule for rule in rules if not rule.asked and rule.chart is not None],
         )
@@ -190,14 +193,14 @@ def _rule(limit: Limit, number: int, known: Sequence[tuple[_Judged, float]]) -> 
         title=_TITLES[limit.reason],
         asked=" and ".join(mark.text for mark in marks),
         share=len(going) / len(known) if known else 0.0,
-        chart=histogram(values, marks=marks) if len(values) else None,
+        chart=histogram(values, axis=Axis(title=_TITLES[limit.reason]), marks=marks) if len(values) else None,
         going=[_shot(*pair) for pair in going[:_EACH]],
         staying=[_shot(*pair) for pair in staying[:_EACH]],
     )
 
 
 def _shot(tile: _Judged, value: float) -> _Shot:
-    return _Shot(data_uri(tile.picture, kind="webp"), tile.name, f"{value:.3g}")
+    return _Shot(data_uri(tile.picture, kind="webp"), tile.name, short(value))
 
 
 def _name(sample: Sample) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jinja2
+import pyarrow as pa
 
 from git10m import records
 from git10m.publish.index import INDEX_COLUMNS, SPLITS
@@ -94,7 +95,7 @@ def render_card(manifest: Mapping[str, Any], *, found: Survey | None, form: Form
         keep_trailing_newline=True,
         autoescape=False,  # Markdown; `cell` and `json` below make text safe where it stands.
     )
-    environment.filters.update(cell=_cell, json=_json, thousands="{:,}".format, slug=_slug)
+    environment.filters.update(cell=_cell, json=_json, thousands="{:,}".format, slug=_slug, kind=_kind)
     return environment.get_template("card.md.j2").render(**_card_values(manifest, found, form))
 
 
@@ -105,6 +106,7 @@ def _card_values(manifest: Mapping[str, Any], found: Survey | None, form: Form) 
     licences = list(manifest.get("licences", []))
     if found is not None and found.licences.get("unstated"):
         licences.append(None)
+    facts = manifest.get("fact_sources") or []
     recipe = manifest.get("recipe") or {}
     resolved = (manifest.get("inputs") or {}).get("recipe") or {}
     return {
@@ -117,12 +119,12 @@ def _card_values(manifest: Mapping[str, Any], found: Survey | None, form: Form) 
         "levels": sorted(counts.get("levels", {}).items(), key=lambda entry: int(entry[0])),
         "splits": _splits(counts.get("splits", {}), shards),
         "megabytes": sum(int(facts.get("bytes", 0)) for facts in shards.values()) / 1e6,
-        "sources": _sources(manifest),
-        "facts": manifest.get("fact_sources") or [],
+        "sources": _sources(manifest, found if form.files is not None else None),
+        "facts": facts,
         "licence": hub_licences(licences),
         "licence_name": _licence_name(licences),
         "licence_link": "NOTICE" if form.files is not None and "NOTICE" in form.files else None,
-        "asks": strictest([*licences, *(fact.get("licence") for fact in manifest.get("fact_sources") or [])]),
+        "asks": strictest([*licences, *(fact["licence"] for fact in facts if fact.get("licence"))]),
         "found": found,
         "present": {"-".join(PurePosixPath(name).name.split("-")[:2]) + "-" for name in shards},
         "left_out": (manifest.get("published") or {}).get("left_out") or {},
@@ -156,10 +158,13 @@ def _splits(counts: Mapping[str, int], shards: Mapping[str, Any]) -> list[tuple[
     return [(split, int(counts.get(split, 0))) for split in SPLITS if split in present]
 
 
-def _sources(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Group the files that were read by source, licence and credit line."""
+def _sources(manifest: Mapping[str, Any], found: Survey | None) -> list[dict[str, Any]]:
+    """Group the files that were read by source, licence and credit line; of what is published, those that are in it."""
     groups: dict[tuple[str, str, str], dict[str, Any]] = {}
     for item in manifest.get("items", []):
+        stated = (understand(item.get("licence")).name, item.get("attribution") or "")
+        if found is not None and stated not in found.credits:
+            continue
         licence, credit = item.get("licence") or "not stated", item.get("attribution") or "none asked for"
         group = groups.setdefault(
             (item["source_id"], licence, credit),
@@ -177,6 +182,15 @@ def _licence_name(licences: Sequence[str | None]) -> str:
     if len(named) != 1:
         return "several-see-below"
     return re.sub(r"[^a-z0-9.]+", "-", (licences[0] or "not stated").lower()).strip("-")[:60]
+
+
+def _kind(type_: pa.DataType) -> str:
+    """Name a type for people: of nested ones only the names of the parts."""
+    if pa.types.is_list(type_):
+        return f"list of {_kind(type_.value_type)}"
+    if pa.types.is_struct(type_):
+        return f"struct of {', '.join(field.name for field in type_)}"
+    return str(type_)
 
 
 def _slug(value: Any) -> str:

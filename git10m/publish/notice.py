@@ -43,7 +43,7 @@ def notice(manifest: Mapping[str, Any], found: Survey) -> str:
             credit = f": {_line(fact['attribution'])}" if fact.get("attribution") else ""
             lines.append(f"    {_line(fact['name'])} ({_line(fact.get('licence') or 'licence not stated')}){credit}")
         lines.append("")
-    asks = strictest([*found.licences, *(fact.get("licence") for fact in facts)])
+    asks = strictest([*found.licences, *(fact["licence"] for fact in facts if fact.get("licence"))])
     if asks:
         lines += ["Taken together (no legal advice):", "", *(f"    {sentence}" for sentence in asks), ""]
     return "\n".join(lines)

@@ -86,6 +86,8 @@ def publish(
         PublishError: If the release does not arrive.
     """
     manifest = _finished(folder)
+    if wanted.with_rejected and "rejected.parquet" not in manifest["files"]:
+        raise DatasetError(f"{folder}: has no rejected.parquet (it was published without); leave out --with-rejected")
     name = wanted.name or str(manifest["name"])
     there = target.check(name)
     whole = survey(folder / "index.parquet")
@@ -128,7 +130,7 @@ def _selected(folder: Path, manifest: dict[str, Any], wanted: Publication, whole
     allowed = {understand(licence).name for licence in wanted.allowed}
     refused = {name: why for name, why in whole.refused.items() if name not in allowed}
     if refused and not wanted.without_refused:
-        lines = [f"  {whole.licences[name]:,} rows hold something of {name}: {why}" for name, why in refused.items()]
+        lines = [f"  {_rows(whole.licences[name])} something of {name}: {why}" for name, why in refused.items()]
         flags = " ".join(f"--allow-licence {json.dumps(name, ensure_ascii=False)}" for name in refused)
         raise LicenceError(
             f"{folder}: not everything in it may be published:\n"
@@ -137,6 +139,10 @@ def _selected(folder: Path, manifest: dict[str, Any], wanted: Publication, whole
             f"to publish the rest alone: --without-refused"
         )
     return select(folder, manifest, refused=refused, whole=whole)
+
+
+def _rows(count: int) -> str:
+    return "1 row holds" if count == 1 else f"{count:,} rows hold"
 
 
 def _verified(folder: Path, manifest: dict[str, Any], check: Check | None) -> None:

@@ -24,8 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from git10m import records
+from git10m.errors import VerificationError
 from git10m.publish.selection import Selection
 from git10m.publish.survey import batches
+from git10m.publish.witnesses import witnesses
 from git10m.shards import atomic_file
 
 __all__ = ["MOST_BYTES", "Tar", "features", "plan_tars", "write_tar"]
@@ -37,6 +39,8 @@ _OTHER_BYTES = 4_000
 _KEY_CHARACTERS = 60
 _ENDINGS = ("jpg", "png", "webp")
 _NOT_THERE = 255
+_AT_ONCE = 100
+"""Rows that are Python objects at a time: some MB of images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,15 @@ class Tar:
         name: Of the file, ``"data/train-000000.tar"``.
         ending: Of its images, ``"jpg"``: readers want all samples of a tar alike.
         parts: (shard, row group, number of its first row in the dataset), in order.
+        first: (shard, row in it, number in the dataset) of the rows that stand before all others.
+        moved: (shard, row) of rows that stand first, in this tar or another, and nowhere else.
     """
 
     name: str
     ending: str
     parts: tuple[tuple[str, int, int], ...]
+    first: tuple[tuple[str, int, int], ...] = ()
+    moved: frozenset[tuple[str, int]] = frozenset()
 
 
 def plan_tars(selection: Selection, *, most_bytes: int = MOST_BYTES) -> list[Tar]:
@@ -64,8 +72,9 @@ def plan_tars(selection: Selection, *, most_bytes: int = MOST_BYTES) -> list[Tar
     codes = _endings(selection)
     filling: dict[tuple[str, str], list[list[tuple[str, int, int]]]] = {}
     weight: dict[tuple[str, str], float] = {}
-    first, every = 0, set()
+    first, every, begins = 0, set(), dict[str, int]()
     for shard in selection.names:
+        begins[shard] = first
         split = PurePosixPath(shard).name.split("-")[0]
         for group, start, rows, size in _groups(selection.folder / shard):
             for code in np.unique(codes[shard][start : start + rows]).tolist():
@@ -79,8 +88,20 @@ def plan_tars(selection: Selection, *, most_bytes: int = MOST_BYTES) -> list[Tar
                 filling[key][-1].append((shard, group, first + start))
                 weight[key] += size
         first += len(codes[shard])
+    index = selection.folder / "index.parquet"
+    leading = {
+        (split, _ENDINGS[kind]): tuple((each.shard, each.row, begins[each.shard] + each.row) for each in found)
+        for (split, kind), found in witnesses(index, without=selection.refused, kinds=codes).items()
+    }
+    moved = frozenset((shard, row) for rows in leading.values() for shard, row, _ in rows)
     return [
-        Tar(f"data/{split}-{f'{ending}-' if len(every) > 1 else ''}{number:06d}.tar", ending, tuple(parts))
+        Tar(
+            f"data/{split}-{f'{ending}-' if len(every) > 1 else ''}{number:06d}.tar",
+            ending,
+            tuple(parts),
+            first=leading.get((split, ending), ()) if number == 0 else (),
+            moved=moved,
+        )
         for (split, ending), tars in filling.items()
         for number, parts in enumerate(tars)
     ]
@@ -144,17 +165,33 @@ def _image_bytes(group: Any) -> int:
 
 
 def _rows(selection: Selection, tar: Tar) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (key, row) of the published rows of a tar whose image has its ending."""
+    """Yield (key, row) of the published rows of a tar whose image has its ending; those that stand first, first."""
+    for shard, at, number in tar.first:
+        row = _row(selection.folder / shard, at)
+        yield _key(number, row["img_name"]), row
     for shard, group, first in tar.parts:
         with pq.ParquetFile(selection.folder / shard) as file:
             start = sum(file.metadata.row_group(i).num_rows for i in range(group))
             table = file.read_row_group(group)
         mask = selection.kept.get(shard)
         kept = np.ones(table.num_rows, bool) if mask is None else mask[start : start + table.num_rows]
-        for at in np.flatnonzero(kept).tolist():
-            row: dict[str, Any] = table.slice(at, 1).to_pylist()[0]
-            if _ending(row["img_name"]) == tar.ending:
-                yield _key(first + at, row["img_name"]), row
+        for begin in range(0, table.num_rows, _AT_ONCE):
+            rows = table.slice(begin, _AT_ONCE).to_pylist()
+            for at, row in enumerate(rows, start=begin):
+                wanted = kept[at] and _ending(row["img_name"]) == tar.ending
+                if wanted and (shard, start + at) not in tar.moved:
+                    yield _key(first + at, row["img_name"]), row
+
+
+def _row(path: Path, at: int) -> dict[str, Any]:
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if at < rows:
+                found: dict[str, Any] = file.read_row_group(group).slice(at, 1).to_pylist()[0]
+                return found
+            at -= rows
+    raise VerificationError(f"{path}: has no row {at}; build the dataset again")
 
 
 def _key(number: int, name: str) -> str:

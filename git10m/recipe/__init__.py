@@ -17,7 +17,17 @@ that name the nearest known key. ``${NAME}`` stands for a value that is given fr
 
 from git10m.recipe.areas import Cities, Region, Sampling, Strata
 from git10m.recipe.captions import Areas, CaptionChecks, Captions, LandCover, Objects, Relief, Similarity
-from git10m.recipe.curation import AestheticScorer, Against, Curation, Duplicates, Embedding, Quota, Scorers, Verdicts
+from git10m.recipe.curation import (
+    AestheticScorer,
+    Against,
+    Curation,
+    Duplicates,
+    Embedding,
+    Enhancement,
+    Quota,
+    Scorers,
+    Verdicts,
+)
 from git10m.recipe.reading import load_recipe, parse_captions, parse_recipe, read_toml
 from git10m.recipe.scenes import ClassMask, Modality, Origin, Percentiles, RasterSource, SceneSource, StacSource
 from git10m.recipe.sources import (
@@ -54,6 +64,7 @@ __all__ = [
     "Curation",
     "Duplicates",
     "Embedding",
+    "Enhancement",
     "ImageFormat",
     "Interval",
     "LandCover",

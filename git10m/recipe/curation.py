@@ -1,4 +1,4 @@
-"""Tables of a recipe that say what is dropped."""
+"""Tables of a recipe that say what is dropped, and what is restored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from pydantic import Field, model_validator
 
 from git10m.recipe.values import Fraction, Paths, Slug, Table
 
-__all__ = ["AestheticScorer", "Against", "Curation", "Duplicates", "Embedding", "Quota", "Scorers", "Verdicts"]
+__all__ = [
+    "AestheticScorer",
+    "Against",
+    "Curation",
+    "Duplicates",
+    "Embedding",
+    "Enhancement",
+    "Quota",
+    "Scorers",
+    "Verdicts",
+]
 
 
 class Verdicts(Table):
@@ -189,6 +199,30 @@ class Quota(Table):
         return f"{self.cover or self.measure} {sign} {bound:g}"
 
 
+class Enhancement(Table):
+    """Which tiles are restored by a network, and with whose weights; of two pictures the one of the better score stays.
+
+    Attributes:
+        weights: File with the weights of a restorer (RRDB), safetensors or ``.pth``, for an enlargement of 1 or 2.
+        below: Tiles of a lower ``img_quality_score`` are enhanced; 10: all; 0: none for their score.
+        max_noise: And tiles with more noise.
+        max_blockiness: And tiles that show more of JPEG's blocks.
+        min_sharpness: And tiles that are less sharp.
+        scale: Enlargement that the weights must be for; None: whichever they are for.
+        size: Keep the ``"tile"``'s pixels a side, or of weights for 2 store ``"double"``.
+        device: Where the network runs; bytes differ between the two.
+    """
+
+    weights: str
+    below: float = Field(default=4.8, ge=0, le=10)
+    max_noise: float | None = Field(default=None, ge=0)
+    max_blockiness: float | None = Field(default=None, ge=0)
+    min_sharpness: float | None = Field(default=None, ge=0)
+    scale: Literal[1, 2] | None = None
+    size: Literal["tile", "double"] = "tile"
+    device: Literal["cpu", "cuda"] = "cpu"
+
+
 class Curation(Table):
     """What is dropped.
 
@@ -197,6 +231,7 @@ class Curation(Table):
         duplicates: What is alike.
         against: Sets that nothing here may be alike to.
         quotas: How much of the dataset some kinds of tile may be, one after the other.
+        enhancement: Which of the tiles that stay are restored; None: none.
         embedding: Vectors for ``duplicates.embedding`` and for quotas by clusters.
         scorers: Learned scores.
     """
@@ -205,8 +240,25 @@ class Curation(Table):
     duplicates: Duplicates = Duplicates()
     against: tuple[Against, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    enhancement: Enhancement | None = None
     embedding: Embedding | None = None
     scorers: Scorers = Scorers()
+
+    @model_validator(mode="after")
+    def _something_to_enhance(self) -> Self:
+        asked, least = self.enhancement, self.verdicts.min_quality
+        if asked is None:
+            return self
+        others = (asked.max_noise, asked.max_blockiness, asked.min_sharpness)
+        if all(each is None for each in others):
+            if asked.below == 0:
+                raise ValueError("enhancement.below = 0 enhances nothing; say up to which score, e.g. 4.8")
+            if least is not None and least >= asked.below:
+                raise ValueError(
+                    f"verdicts.min_quality = {least:g} drops every tile that enhancement.below = {asked.below:g} would "
+                    "enhance; tiles are judged as they were observed, so lower min_quality"
+                )
+        return self
 
     @model_validator(mode="after")
     def _has_models(self) -> Self:

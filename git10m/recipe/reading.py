@@ -90,7 +90,7 @@ def parse_captions(
     """
     given = dict(variables or {})
     filled = {
-        key: _substitute(value, given, name) if layers or key in {"openai", "transformers"} else value
+        key: _substitute(value, given, name) if layers or key in {"openai", "transformers", "similarity"} else value
         for key, value in raw.items()
     }
     try:

@@ -219,6 +219,12 @@ class Recipe(Table):
             if modality.name in seen:
                 raise ValueError(f"two modalities are called {modality.name!r}; give each a name of its own")
             seen.add(modality.name)
+        asked = self.curation.enhancement
+        if self.modality and asked is not None and asked.size == "double":
+            raise ValueError(
+                'curation.enhancement: size = "double" would tear images and modalities apart, which share one grid; '
+                "leave size out, or the modalities"
+            )
         if not any(getattr(source, "rows", True) for source in self.source):
             raise ValueError("every source says rows = false; at least one must give rows")
 
@@ -253,6 +259,7 @@ class Recipe(Table):
         curation = {
             "against": tuple(moved(other, "path") for other in self.curation.against),
             "embedding": moved(self.curation.embedding, "encoder", "embeddings"),
+            "enhancement": moved(self.curation.enhancement, "weights"),
             "scorers": self.curation.scorers.model_copy(update={"aesthetic": scorer}),
         }
         return self.model_copy(
@@ -274,6 +281,8 @@ class Recipe(Table):
         said["captions"] = self.captions.canonical()
         for other in said["curation"]["against"]:
             del other["path"]
+        if said["curation"]["enhancement"] is not None:  # told apart by their hash
+            del said["curation"]["enhancement"]["weights"]
         models = said["curation"]["embedding"], said["curation"]["scorers"]["aesthetic"]
         for model in models:  # what they come to is told apart by their content
             for name in {"encoder", "embeddings", "head"} & (model or {}).keys():

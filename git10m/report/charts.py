@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-__all__ = ["Axis", "Band", "Mark", "bars", "histogram"]
+__all__ = ["Axis", "Band", "Mark", "bars", "histogram", "short"]
 
 BINS = 30
 """About so many, at round edges."""
@@ -57,9 +57,9 @@ class Axis:
     whole: bool = False
     plain: bool = False
 
-    def short(self, value: float) -> str:
+    def text(self, value: float) -> str:
         """Write a number in a few characters, without the unit."""
-        return f"{value:.0f}" if self.plain else _short(value)
+        return f"{value:.0f}" if self.plain else short(value)
 
 
 def bars(
@@ -68,6 +68,7 @@ def bars(
     colours: Mapping[str, str] | None = None,
     links: Mapping[str, str] | None = None,
     at_most: int = 16,
+    of: int | None = None,
 ) -> Markup:
     """Draw a bar a value, with its count and share; what is beyond ``at_most`` values is drawn as one bar.
 
@@ -76,12 +77,13 @@ def bars(
         colours: CSS colours of labels.
         links: Addresses within the page of labels.
         at_most: Most bars.
+        of: What counts are a share of; None: of their sum.
     """
     shown = dict(list(counts.items())[:at_most])
     if len(counts) > at_most:
         shown[f"{len(counts) - at_most} others"] = sum(counts.values()) - sum(shown.values())
     largest = max(shown.values(), default=0) or 1
-    total = sum(shown.values()) or 1
+    total = of or sum(shown.values()) or 1
     items = []
     for label, count in shown.items():
         colour = f";--c:{colours[label]}" if colours and label in colours else ""
@@ -123,14 +125,14 @@ def histogram(
     frame = _Frame(axis, float(edges[0]), float(edges[-1]), float(_round_up(max(heights.max(), 1.0))))
     parts = [_bands(frame, bands), _levels(frame), _columns(frame, edges, heights), _ticks(frame)]
     middle = float(np.median(numbers))
-    parts.append(_line(frame, middle, f"median {axis.short(middle)}{axis.unit}", row=0, kind="median"))
+    parts.append(_line(frame, middle, f"median {axis.text(middle)}{axis.unit}", row=0, kind="median"))
     for row, mark in enumerate(marks, start=1):
         # A mark's words stand on the side of its line that the median's line does not cross.
         parts.append(_line(frame, mark.value, mark.text, row=row, kind="mark", leftward=mark.value < middle))
     if axis.title:
         parts.append(f'<text class="title" x="{RIGHT}" y="{BASE + 33}" text-anchor="end">{escape(axis.title)}</text>')
-    least, largest = axis.short(float(numbers.min())), axis.short(float(numbers.max()))
-    said = f"{axis.title or 'values'}: from {least} to {largest}{axis.unit}, median {axis.short(middle)}{axis.unit}"
+    least, largest = axis.text(float(numbers.min())), axis.text(float(numbers.max()))
+    said = f"{axis.title or 'values'}: from {least} to {largest}{axis.unit}, median {axis.text(middle)}{axis.unit}"
     said += f"; {total or len(values):,} values"
     said += "".join(f"; {mark.text}" for mark in marks)
     drawn = (
@@ -172,14 +174,12 @@ def _edges(
         spare = 2.0 if axis.whole else 0.1 * abs(high) or 0.5
         low, high = max(low - spare, axis.limits[0]), min(high + spare, axis.limits[1])
     if axis.logarithmic:
-        even: npt.NDArray[np.float64] = np.geomspace(low, high * (1 + 1e-9), BINS + 1)
-        return even
+        return np.geomspace(low, high * (1 + 1e-9), BINS + 1).astype(np.float64)
     step = max(_round_up((high - low) / BINS), 1.0 if axis.whole else 0.0)
     first, last = math.floor(low / step + 1e-9), math.floor(high / step + 1e-9) + 1
     if abs(high / step - round(high / step)) < 1e-6 and high >= axis.limits[1] - 1e-9:
         last = round(high / step)  # the largest value that there can be belongs to the last bin
-    round_: npt.NDArray[np.float64] = np.arange(first, max(last, first + 1) + 1) * step
-    return round_
+    return (np.arange(first, max(last, first + 1) + 1) * step).astype(np.float64)
 
 
 def _columns(frame: _Frame, edges: npt.NDArray[np.float64], heights: npt.NDArray[np.float64]) -> str:
@@ -193,7 +193,7 @@ def _columns(frame: _Frame, edges: npt.NDArray[np.float64], heights: npt.NDArray
         if frame.axis.whole:
             words = f"{low:.0f}{unit}" if high - low == 1 else f"{low:.0f}–{high - 1:.0f}{unit}"
         else:
-            words = f"{_short(low)}–{_short(high)}{unit}"
+            words = f"{short(low)}–{short(high)}{unit}"
         parts.append(
             f'<path class="column" d="M{x0 + 0.4:.1f} {BASE}V{y:.1f}H{max(x1 - 0.4, x0 + 0.8):.1f}V{BASE}z">'
             f"<title>{escape(words)}: {count:,.0f}</title></path>"
@@ -212,7 +212,7 @@ def _levels(frame: _Frame) -> str:
         parts.append(f'<path class="rule" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{_many(count)}</text>')
     parts.append(f'<text x="{LEFT - 4}" y="{BASE + 4}" text-anchor="end">0</text>')
-    parts.append(f'<text class="title" x="2" y="{BASE + 33}">upright: rows</text>')
+    parts.append(f'<text class="title" x="2" y="{BASE + 33}">upright: how many</text>')
     return "".join(parts)
 
 
@@ -221,7 +221,7 @@ def _ticks(frame: _Frame) -> str:
     taken = -math.inf
     ticks = _log_ticks(frame) if frame.axis.logarithmic else _even_ticks(frame)
     for at, value in enumerate(ticks):
-        x, words = frame.x(value), frame.axis.short(value)
+        x, words = frame.x(value), frame.axis.text(value)
         half = 3.2 * len(words)
         if x - half < taken:
             continue
@@ -295,7 +295,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.995 or share == 0 else f"{100 * share:.2g} %"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Write a number with three digits or so, and never with an exponent."""
     if abs(value) < 1e-12:
         return "0"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else np.format_float_positional(value, 2, fractional=False, trim="-")

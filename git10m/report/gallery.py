@@ -63,7 +63,7 @@ class Refused:
 def chosen_tiles(folder: Path, found: Collected) -> list[Shown]:
     """Return the rows that were drawn, by level and then place; the same ones for the same dataset."""
     with open_table(folder, "index.parquet") as index:
-        names = [name for name in index.schema_arrow.names if name not in {"geometry", "bbox"}]
+        names = [name for name in index.schema_arrow.names if name not in {"geometry", "bbox", "embedding"}]
         entries = list(_rows(index, found.chosen, names))
     modalities = sorted(found.manifest.get("modalities") or {})
     images = _images(folder, entries, [modality_column(name) for name in modalities])
@@ -143,12 +143,17 @@ def _pictures(images: Sequence[Mapping[str, Any] | None]) -> list[str | None]:
     """Return images as WebP data addresses, as large as all of them together may be; None for one that is broken."""
     opened = [_decoded(image, _SIZES[0][0]) for image in images]
     for side, quality in _SIZES:
+        last = (side, quality) == _SIZES[-1]
+        # A few tell whether trying all is worth it.
+        few = [len(_encoded(picture, side, quality)) for picture in opened[::12] if picture is not None]
+        if not last and sum(few) * 12 * 4 / 3 > 1.2 * PICTURES_BYTES:
+            continue
         encoded: list[str | None] = []
         room = PICTURES_BYTES
         for picture in opened:
             encoded.append(None if picture is None else data_uri(_encoded(picture, side, quality), kind="webp"))
             room -= len(encoded[-1] or "")
-            if room < 0 and (side, quality) != _SIZES[-1]:
+            if room < 0 and not last:
                 break
         if len(encoded) == len(opened):
             break

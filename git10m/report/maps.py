@@ -90,16 +90,15 @@ def world_map(found: Sequence[Place], *, numbered: int) -> Markup:
     grid += "".join(f"M-180 {lat}h360" for lat in range(-60, 90, 30))
     parts = [f'<path class="grid" d="{grid}"/>', f'<path class="land" d="{_land()}"/>']
     parts += [f'<path class="occupied s{shade}" d="{drawn}"/>' for shade, drawn in _density(found).items()]
+    taken: list[tuple[float, float]] = []
     for place in found[:numbered]:
         lon, lat = place.centre
-        # The label stands towards the middle of the map, so that it never leaves it.
-        side = -1 if lon > 120 else 1
+        side = _free_side(lon, lat, taken)
         label = f"Place {place.number}: {position(lon, lat)}, {place.tiles:,} tiles"
         parts.append(
             f'<a href="#place-{place.number}" aria-label="{escape(label)}"><title>{escape(label)}</title>'
             f'<circle class="ring" cx="{lon:.2f}" cy="{-lat:.2f}" r="6"/>'
-            f'<text class="number" x="{lon + side * 9:.2f}" y="{-lat + 4:.2f}" '
-            f'text-anchor="{"start" if side > 0 else "end"}">{place.number}</text></a>'
+            f'<text class="number" x="{side[0]:.2f}" y="{side[1]:.2f}" text-anchor="middle">{place.number}</text></a>'
         )
     return Markup(
         '<svg class="map world" viewBox="-180 -86 360 172" role="group" aria-label="Where on Earth the tiles are">'
@@ -140,6 +139,15 @@ def place_map(place: Place, *, colours: Colours, refused: Cells, towns: bool) ->
         + "".join(parts)
         + "</svg>"
     )
+
+
+def _free_side(lon: float, lat: float, taken: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return where the number of a place stands: beside its ring, within the map, and where no other number is."""
+    sides = [(lon + 15, -lat + 4), (lon - 15, -lat + 4), (lon, -lat - 9), (lon, -lat + 17)]
+    inside = [(x, y) for x, y in sides if abs(x) < 170 and abs(y) < 80]
+    free = [(x, y) for x, y in inside if all(abs(x - a) > 14 or abs(y - b) > 11 for a, b in taken)]
+    taken.append((free or inside)[0])
+    return taken[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from git10m.report.charts import Axis, Band, Mark, histogram
+from git10m.report.charts import Axis, Band, Mark, histogram, short
 from git10m.report.tally import Spread
 
 __all__ = ["GIT10M_QUALITY_CUT", "MEASURES", "Measure"]
@@ -48,7 +48,7 @@ class Measure:
     def text(self, value: float) -> str:
         """Write a value with its unit."""
         shown = value * self.factor
-        return f"{shown:,.0f}{self.unit}" if self.whole or abs(shown) >= 1000 else f"{shown:.3g}{self.unit}"
+        return f"{shown:,.0f}{self.unit}" if self.whole or abs(shown) >= 1000 else f"{short(shown)}{self.unit}"
 
     def drawn(self, spread: Spread) -> Markup:
         """Draw the histogram of a column."""

@@ -179,7 +179,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
         raise RequestError(f"figure {figure.title!r}: its bytes are no image ({error}); give an encoded PNG") from error
     content, kind = figure.image_png, str(image.format).lower()
     width = image.width
-    if len(content) > FIGURE_BYTES:
+    if len(content) > FIGURE_BYTES or kind not in {"png", "jpeg", "webp", "gif"}:  # what browsers show
         image.thumbnail((FIGURE_PX, FIGURE_PX), Image.Resampling.LANCZOS)
         stream = io.BytesIO()
         image.convert("RGB").save(stream, format="WEBP", quality=88)

@@ -210,7 +210,7 @@ def check_tables(summary: Mapping[str, Any]) -> dict[str, Any] | None:
         "all": next((rate for rate in rates if rate["group"] == "all"), None),
         "checked": checks["checked"],
         "flagged": checks["flagged"],
-        "by_check": bars(checks["by_check"]) if checks["by_check"] else None,
+        "by_check": bars(checks["by_check"], of=checks["checked"]) if checks["by_check"] else None,
         "tables": [{"title": titles[group], "rows": rows[:40]} for group, rows in groups.items() if rows],
     }
 

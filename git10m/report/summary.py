@@ -164,9 +164,9 @@ def summarise(folder: Path) -> dict[str, Any]:
     reason, ``balanced``: whether planned = kept + dropped + failed, the files holding just as many, ``passes`` and
     ``steps``: the same by pass and by step of the build); ``counts`` (rows by value of the columns in ``COUNTED``);
     ``quantiles`` (of the columns in ``MEASURED`` that have values); ``captions`` (rows with one, figures of the texts
-    by caption source and by source); ``checks`` (captions checked and flagged, by check, and
-    rates of `captions.rates`);
-    ``bounds`` in degrees; ``acquired`` (first and last, ISO 8601); ``bytes`` of the shards; ``items`` (read, unread).
+    by caption source and by source); ``checks`` (captions checked and flagged, by check, and rates of
+    `captions.rates`); ``requests`` (what was asked of servers for captions, with its cost; null: nothing); ``bounds``
+    in degrees; ``acquired`` (first and last, ISO 8601); ``bytes`` of the shards; ``items`` (read, unread).
 
     Raises:
         DatasetError: If the folder is no finished dataset.
@@ -189,6 +189,7 @@ def summary_of(found: Collected) -> dict[str, Any]:
         "quantiles": {name: _quantiles(spread) for name, spread in found.spreads.items() if spread.count},
         "captions": _captions(found),
         "checks": _checks(found),
+        "requests": (manifest.get("captions") or {}).get("requests"),
         "bounds": found.bounds,
         "acquired": {"first": _iso(found.first), "last": _iso(found.last)},
         "bytes": sum(int(facts.get("bytes", 0)) for name, facts in files.items() if name.startswith("data/")),

@@ -15,7 +15,7 @@ __all__ = ["DISTINCT_EXACT", "Wording", "WordingTally"]
 
 DISTINCT_EXACT = 1 << 18
 """Different captions that are counted one by one; beyond, their number is estimated to about 0.2 %."""
-_OPENING_WORDS = 3
+_OPENING_WORDS, _OPENING_CHARACTERS = 3, 60
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _LARGEST = float(2**64)
 
@@ -74,7 +74,7 @@ class Wording:
             self.words += len(texts[at].split())
             self._vocabulary.update(words)
             if words:
-                self._openings[" ".join(words[:_OPENING_WORDS])] += 1
+                self._openings[" ".join(words[:_OPENING_WORDS])[:_OPENING_CHARACTERS]] += 1
         if len(self._openings) > 50_000:
             self._openings = Counter(dict(self._openings.most_common(10_000)))
 

@@ -44,9 +44,10 @@ def facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def ledger(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what model-written captions cost, as the manifest's ``captions`` says it; empty where it says nothing."""
-    found = manifest.get("captions")
-    return list(_flat(found, "")) if isinstance(found, Mapping) else []
+    """Return what was asked of servers for captions, and what it cost, as the manifest tells it; empty: nothing was."""
+    captions = manifest.get("captions")
+    found = captions.get("requests") if isinstance(captions, Mapping) else None
+    return _flat(found, "") if isinstance(found, Mapping) else []
 
 
 def in_words(summary: Mapping[str, Any]) -> list[str]:
@@ -70,7 +71,10 @@ def in_words(summary: Mapping[str, Any]) -> list[str]:
             lines += ["", f"rows by {title}", *_table([(k, f"{v:,}") for k, v in list(counts.items())[:_SHOWN]])]
             if len(counts) > _SHOWN:
                 lines.append(f"  and {len(counts) - _SHOWN} more")
-    return [*lines, *_spreads(summary), *_captions(summary)]
+    lines += [*_spreads(summary), *_captions(summary)]
+    if asked := summary["requests"]:
+        lines += ["", "asked of servers for captions", *_table([*ledger({"captions": {"requests": asked}})])]
+    return lines
 
 
 def _spreads(summary: Mapping[str, Any]) -> list[str]:
@@ -111,7 +115,7 @@ def _rate(rate: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     return [
         "  "
         + "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
@@ -126,7 +130,7 @@ def _flat(value: Mapping[str, Any], above: str) -> list[tuple[str, str]]:
         if isinstance(each, Mapping):
             found += _flat(each, f"{name}, ")
         elif each is not None and not isinstance(each, list | tuple):
-            found.append((name, f"{each:,}" if isinstance(each, int) and not isinstance(each, bool) else str(each)))
+            found.append((name, f"{each:,}" if isinstance(each, int | float) else str(each)))
     return found[:60]
 
 

@@ -45,13 +45,15 @@ def main() -> None:
             code = (
                 "import resource, sys; from pathlib import Path; from git10m.report import write_report;"
                 "path = write_report(Path(sys.argv[1]));"
-                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, path.stat().st_size)"
+                "used = resource.getrusage(resource.RUSAGE_SELF);"
+                "print(used.ru_maxrss // 1024, path.stat().st_size, used.ru_utime + used.ru_stime)"
             )
             start = time.monotonic()
             done = subprocess.run([sys.executable, "-c", code, scratch], capture_output=True, text=True, check=True)
-            memory, size = map(int, done.stdout.split())
-            seconds = time.monotonic() - start
-            print(f"{rows:>12,} rows  {seconds:7.1f} s  {memory:6,} MiB  {size / 1e6:5.2f} MB", flush=True)
+            memory, size, busy = map(float, done.stdout.split())
+            wall = time.monotonic() - start
+            told = f"{wall:7.1f} s ({busy:.1f} s of one core)  {memory:6,.0f} MiB  {size / 1e6:5.2f} MB"
+            print(f"{rows:>12,} rows  {told}", flush=True)
 
 
 def write(folder: Path, rows: int) -> None:

@@ -229,8 +229,12 @@ def _portion(text: Text, claims: Sequence[Claim], starts: dict[int, int], i: int
 
 
 def _dominates(text: Text, claims: Sequence[Claim], i: int) -> Iterator[Amount]:
+    """Read "forest dominates the scene", "forest predominates"; not "a church dominates the square"."""
     claim = _before(text, claims, i)
     if claim is None or claim.end != i or _parted(text, i, i + 1) or not claim.said or claim.absent:
+        return
+    after = text.words[i + 1 : i + 4]
+    if after[:1] not in ([], ["."], [","], [":"], ["here"]) and not any(word in _SCENE for word in after):
         return
     together = [claim]
     for other in reversed([each for each in claims if each.end < claim.start]):

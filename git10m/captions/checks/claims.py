@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from git10m.captions.checks.concepts import CONCEPTS
-from git10m.captions.checks.knowledge import VOCABULARY, Known
+from git10m.captions.checks.knowledge import VOCABULARY, Known, spoken_kind
 from git10m.captions.checks.reading import Phrases, Text
 
 __all__ = ["Claim", "claims_of", "named_words"]
@@ -21,6 +21,7 @@ class Claim:
         end: The word after its last.
         concept: Of ``concepts.CONCEPTS``; "" of a class name that is in no vocabulary, and of figures of speech.
         class_words: Words of the land-cover class that it names; empty when it names none.
+        kind: Kind of object of the facts that it names; empty when it names none.
         absent: Whether it is said not to be there.
         said: Whether it is a claim at all: "like a river", "12 km north of Lake Geneva" and names claim nothing.
     """
@@ -29,8 +30,14 @@ class Claim:
     end: int
     concept: str
     class_words: tuple[str, ...] = ()
+    kind: str = ""
     absent: bool = False
     said: bool = True
+
+    @property
+    def named(self) -> bool:
+        """Whether it names what the facts hold by the facts' own words."""
+        return bool(self.class_words or self.kind)
 
 
 _NEGATORS = frozenset(
@@ -126,16 +133,14 @@ def claims_of(text: Text, known: Known | None, *, masked: set[int]) -> list[Clai
             concept, absent = concept[1:], True
         claims.append(Claim(match.start, match.end, concept, absent=absent, said=bool(concept)))
     claims.sort(key=lambda claim: claim.start)
-    ends = {claim.end for claim in claims if claim.class_words or (claim.concept and CONCEPTS[claim.concept].kinds)}
+    ends = {claim.end for claim in claims if claim.named or (claim.concept and CONCEPTS[claim.concept].kinds)}
     return [_looked_at(text, claim, ends) for claim in claims]
 
 
 def _class_claims(text: Text, known: Known | None, masked: set[int]) -> list[Claim]:
-    """Find names of land-cover classes as our template speaks of them; shorter than a term they give way to it."""
-    if known is None or not known.cover:
-        return []
+    """Find the facts' own names of classes and objects, as our template speaks of them; longer terms go before."""
     there = set(text.words)
-    names = {entry.words: entry.words for entry in known.cover if entry.words and entry.words[0] in there}
+    names = {} if known is None else {words: value for words, value in _fact_words(known) if words[0] in there}
     if not names:
         return []
     terms = {i: match for match in VOCABULARY.find(text.words, taken=masked) for i in range(match.start, match.end)}
@@ -146,24 +151,35 @@ def _class_claims(text: Text, known: Known | None, masked: set[int]) -> list[Cla
             continue
         same = term is not None and (term.start, term.end) == (match.start, match.end)
         concept = term.value if term is not None and same and not term.value.startswith("-") else ""
-        claims.append(Claim(match.start, match.end, concept, class_words=match.value))
+        class_words, kind = match.value
+        claims.append(Claim(match.start, match.end, concept, class_words=class_words, kind=kind))
     return claims
+
+
+def _fact_words(known: Known) -> list[tuple[tuple[str, ...], tuple[tuple[str, ...], str]]]:
+    """Return the words of each class and kind of object, with (class words, kind) that they stand for."""
+    classes = {entry.words for entry in known.cover or () if entry.words}
+    found = {words: (words, "") for words in classes}
+    for thing in known.objects or ():
+        for words in spoken_kind(thing.kind):
+            found[words] = (words if words in classes else (), thing.kind)
+    return list(found.items())
 
 
 def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     """Tell negations, comparisons, distances and names from claims."""
     if not claim.said:
         return claim
-    if _is_figure(text, claim) or _is_distant(text, claim) or (not claim.class_words and _in_name(text, claim)):
-        return Claim(claim.start, claim.end, claim.concept, claim.class_words, said=False)
+    if _is_figure(text, claim) or _is_distant(text, claim) or (not claim.named and _in_name(text, claim)):
+        return replace(claim, said=False)
     if claim.absent:
         return claim
     negator = _negated_before(text, claim.start)
     if negator is not None and negator in ends and text.words[negator] in _LOCAL:
         # "Barren land without any vegetation" speaks of that land, not of the tile.
-        return Claim(claim.start, claim.end, claim.concept, claim.class_words, said=False)
+        return replace(claim, said=False)
     if negator is not None or _negated_after(text, claim.end):
-        return Claim(claim.start, claim.end, claim.concept, claim.class_words, absent=True)
+        return replace(claim, absent=True)
     return claim
 
 
@@ -178,7 +194,7 @@ def _is_figure(text: Text, claim: Claim) -> bool:
         if not words[j].isalpha():
             break
     after = words[claim.end] if claim.end < len(words) else ""
-    return after in {"like", "shaped", "colored", "coloured"} and text.joined[claim.end]
+    return after in {"like", "shaped", "looking", "colored", "coloured"} and text.joined[claim.end]
 
 
 def _is_distant(text: Text, claim: Claim) -> bool:
@@ -191,7 +207,7 @@ def _is_distant(text: Text, claim: Claim) -> bool:
         return False
     far = max(j for j, word in enumerate(near) if word in _LENGTHS)
     between = near[far + 1 :]
-    return not any(word in _VERBS or word in {".", ";"} for word in between) and not (between[:1] == ["of"])
+    return not any(word in _VERBS or word in {".", ";"} for word in between) and between[:1] != ["of"]
 
 
 def _in_name(text: Text, claim: Claim) -> bool:
@@ -229,6 +245,8 @@ def _negated_before(text: Text, i: int) -> int | None:
             return j if words[j + 1] in {"of", "from"} else None
         if word in _INVERTED and j and (words[j - 1] == "nowhere" or words[j + 1] == "there"):
             continue  # "nowhere is there a lake", "nowhere can a river be seen"
+        if word in _VERBS and j and (words[j - 1] in {"not", "never", "cannot"} or words[j - 1].endswith("n't")):
+            continue  # "does not contain any lake"
         if word in _BREAKS or word in _VERBS:
             return None
         if word in _PREPOSITIONS and not (word == "from" and words[j - 1 : j] == ["free"]):
@@ -273,7 +291,7 @@ def _denies(predicate: Sequence[str]) -> bool:
     return False
 
 
-_PREDICATES = frozenset({"is", "are", "was", "were", "cannot", "can", "remains", "remain"})
-_SEEN = frozenset(
+_PREDICATES = frozenset({"is", "are", "was", "were", "cannot", "can", "remains", "remain", "do", "does", "did"})
+_SEEN = frozenset({"occur", "appear", "exist", "show", "feature", "grow"}) | frozenset(
     {"visible", "seen", "present", "found", "discernible", "there", "evident", "detected", "observed", "shown"}
 )

@@ -28,7 +28,7 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
         if claim.absent:
             if (held := _held(claim, known)) is not None:
                 yield f"no {shown}, but {held}"
-        elif claim.concept and not claim.class_words and (why := _denied(claim.concept, known)) is not None:
+        elif claim.concept and not claim.named and (why := _denied(claim.concept, known)) is not None:
             denied.add(claim)
             yield f"{shown} ({why})"
     there = [claim for claim in said if not claim.absent and claim not in denied]
@@ -131,7 +131,11 @@ def _misplaced(place: Placed, known: Known) -> str | None:
             not claim.class_words and entry.kinds is not None and entry.kinds & kinds
         ):
             parts.append(entry.part)
-    if claim.concept:
+    if claim.kind and claim.class_words:
+        parts.extend(thing.part for thing in known.objects or () if thing.kind == claim.kind)
+    elif claim.kind:
+        parts = [thing.part for thing in known.objects or () if thing.kind == claim.kind]
+    elif claim.concept:
         parts.extend(thing.part for thing in known.objects_of(claim.concept))
     if not parts or None in parts:
         return None

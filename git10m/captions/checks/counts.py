@@ -61,27 +61,29 @@ def count_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> I
     if known.objects is None:
         return
     for claim in claims:
-        if not claim.said or claim.absent or not claim.concept or not CONCEPTS[claim.concept].counted:
+        if not claim.said or claim.absent or not (claim.kind or (claim.concept and CONCEPTS[claim.concept].counted)):
             continue
-        count = _count_of(claim.concept, known)
-        told = _told(text, claim)
-        if count is None or told is None:
+        counts, told = _counts_of(claim, known), _told(text, claim)
+        if not counts or told is None:
             continue
+        count = max(counts)
         number, vague, plain = told
         shown = text.surface(claim.start, claim.end)
         if number > count and (number > _MORE * count + (0 if count <= _EXACT_UP_TO else 1)):
             yield f"{'several' if vague else f'{number:g}'} {shown} ({count} among the objects)"
-        elif not vague and plain and number < count / _MORE - 1 and not _of_part(text, claim):
-            yield f"{number:g} {shown} ({count} among the objects)"
+        elif not vague and plain and number < min(counts) / _MORE - 1 and not _of_part(text, claim):
+            yield f"{number:g} {shown} ({min(counts)} among the objects)"
 
 
-def _count_of(concept: str, known: Known) -> int | None:
-    """Return how many things of a concept there are; None where some are not counted, or may be of it or not."""
-    things = known.objects_of(concept)
-    if not things or any(thing.count is None for thing in things):
-        return None
-    exact = [thing for thing in things if concept in thing.concepts]
-    return sum(thing.count or 0 for thing in things) if len(exact) == len(things) else None
+def _counts_of(claim: Claim, known: Known) -> list[int]:
+    """Return how many there may be said to be: of the kind that is named, and of all that are cases of the concept."""
+    found = [thing.count for thing in known.objects or () if claim.kind and thing.kind == claim.kind and thing.count]
+    if claim.concept and CONCEPTS[claim.concept].counted:
+        things = known.objects_of(claim.concept)
+        exact = [thing for thing in things if claim.concept in thing.concepts]
+        if things and all(thing.count is not None for thing in things) and (claim.kind or len(exact) == len(things)):
+            found.append(sum(thing.count or 0 for thing in things))
+    return found
 
 
 def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:

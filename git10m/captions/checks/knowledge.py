@@ -169,6 +169,16 @@ _OF_KINDS: Mapping[str, str] = {
 """What words of OpenStreetMap mean that captions use in another sense, or not at all; concepts with spaces between."""
 
 
+@functools.cache
+def spoken_kind(kind: str) -> tuple[tuple[str, ...], ...]:
+    """Return the words of a kind of object as captions speak of it: singular and plural."""
+    known = KINDS.get(kind)
+    told = [kind, *(() if known is None else filter(None, (known.plural, known.spoken)))]
+    words = [plain_words(text) for text in told]
+    bare = [each[1:] if each[:1] in (("a",), ("an",)) else each for each in words]
+    return tuple(dict.fromkeys(each for each in bare if each))
+
+
 _RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
 
 

@@ -44,6 +44,8 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """Keys of facts behind the kinds of ``captions.mention``; a kind that is not here is its own key."""
 _FENCE = re.compile(r"```(?:json|JSON)?\s*(.*?)```", re.DOTALL)
+_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
+"""What models that reason say before their answer."""
 _MOST_CHARACTERS = 4000
 
 
@@ -107,7 +109,7 @@ def read_answer(text: str, lengths: Sequence[Length]) -> tuple[str, ...]:
     Raises:
         ValueError: If there is no JSON object with these captions; says what is wrong.
     """
-    found = _object_in(text)
+    found = _object_in(_THOUGHTS.sub("", text), lengths)
     fields: dict[str, Any] = {each: (str, Field(min_length=1, max_length=_MOST_CHARACTERS)) for each in lengths}
     try:
         answer = create_model("Answer", __base__=_Answer, **fields).model_validate(found)
@@ -118,9 +120,10 @@ def read_answer(text: str, lengths: Sequence[Length]) -> tuple[str, ...]:
     return tuple(" ".join(getattr(answer, each).split()) for each in lengths)
 
 
-def _object_in(text: str) -> Any:
-    """Return the first JSON object of a text that is one, holds one in a code fence, or has one among its words."""
+def _object_in(text: str, keys: Sequence[str]) -> Any:
+    """Return the first JSON object with one of some keys in a text, fenced or among its words; or the first at all."""
     decoder = json.JSONDecoder()
+    first = None
     for part in (text, *_FENCE.findall(text)):
         start = part.find("{")
         while start >= 0:
@@ -130,9 +133,13 @@ def _object_in(text: str) -> Any:
                 start = part.find("{", start + 1)
                 continue
             if isinstance(value, dict):
-                return value
+                if set(keys) & value.keys():
+                    return value
+                first = first or value
             start = part.find("{", start + 1)
-    raise ValueError("no JSON object")
+    if first is None:
+        raise ValueError("no JSON object")
+    return first
 
 
 def _plain(value: Any) -> Any:

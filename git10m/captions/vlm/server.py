@@ -10,6 +10,7 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,15 @@ class ServerWriter:
 
     Raises:
         RequestError: If the package ``openai`` is missing.
-        CaptionError: If there is no key.
     """
 
     def __init__(self, captions: recipe.Captions, *, store: Path) -> None:
         assert captions.openai is not None
+        check_client()
         self._model = captions.openai
         self._talk = Conversations(captions)
-        self._key = key_of(captions.openai)
+        self._key: str | None = None
+        self._client: Any = None
         self._answers = Answers(Path(captions.openai.cache) if captions.openai.cache else store)
         self._ledger = Ledger(store, model=captions.openai)
         self._answered = 0
@@ -74,22 +76,28 @@ class ServerWriter:
             CaptionError: If the server cannot be reached, refuses the key or the request, or the budget is spent. What
                 was answered until then is kept.
         """
-        return asyncio.run(self._all(pictures, judge))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self._all(pictures, judge))
+        with ThreadPoolExecutor(1) as aside:  # a notebook has a loop of its own
+            return aside.submit(asyncio.run, self._all(pictures, judge)).result()
 
     async def _all(self, pictures: Sequence[Picture], judge: Judge) -> list[Written | None]:
-        client = _client(self._model, self._key)
         places = asyncio.Semaphore(self._model.concurrency)
 
         async def one(picture: Picture) -> Written | None:
             async with places:
-                return await self._about(client, picture, judge)
+                return await self._about(picture, judge)
 
         self._failure = None
         try:
             # Whatever is under way when one fails is paid for: it ends, and its answer is kept.
             found = await asyncio.gather(*(one(picture) for picture in pictures), return_exceptions=True)
         finally:
-            await client.close()
+            if self._client is not None:
+                await self._client.close()
+                self._client = None  # its connections belong to this loop
         if self._failure is not None:
             raise self._failure
         for each in found:
@@ -97,13 +105,13 @@ class ServerWriter:
                 raise each
         return [each for each in found if not isinstance(each, BaseException)]
 
-    async def _about(self, client: Any, picture: Picture, judge: Judge) -> Written | None:
+    async def _about(self, picture: Picture, judge: Judge) -> Written | None:
         asks = self._talk.about(picture, judge)
         try:
             ask = next(asks)
             while True:
                 text = self._answers.get(ask.key)
-                ask = asks.send(await self._asked(client, ask) if text is None else text)
+                ask = asks.send(await self._asked(ask) if text is None else text)
         except StopIteration as end:
             return None if end.value is None else Written(end.value, "openai", self._talk.version)
         except _NoCaptionError:
@@ -112,12 +120,15 @@ class ServerWriter:
             self._failure = self._failure or error
             raise
 
-    async def _asked(self, client: Any, ask: Ask) -> str:
+    async def _asked(self, ask: Ask) -> str:
         """Send a request until it is answered, and keep the answer."""
+        if self._client is None:  # a run to which every answer is known needs no key
+            self._key = key_of(self._model)
+            self._client = _client(self._model, self._key)
         before = self._answered
         for tried in range(self._model.retries + 1):
             number = await self._turn(ask, again=tried > 0)
-            text, wait, said = await self._sent(client, ask, number)
+            text, wait, said = await self._sent(ask, number)
             if text is not None:
                 self._answered += 1
                 return text
@@ -151,13 +162,13 @@ class ServerWriter:
         else:
             self._ledger.pause(wait)  # for all processes; the next turn waits it out
 
-    async def _sent(self, client: Any, ask: Ask, number: int) -> tuple[str | None, float | None, str]:
+    async def _sent(self, ask: Ask, number: int) -> tuple[str | None, float | None, str]:
         """Send a request once; return (the answer's text, seconds that the server asks to wait, what went wrong)."""
         import openai  # noqa: PLC0415 - an extra
 
         try:
             async with asyncio.timeout(self._model.timeout_s):
-                answer = await client.chat.completions.create(**_arguments(ask.body))
+                answer = await self._client.chat.completions.create(**_arguments(ask.body))
         except (TimeoutError, openai.APITimeoutError):
             self._ledger.end(number, "timeout")
             return None, None, f"no answer within {self._model.timeout_s:g} s"

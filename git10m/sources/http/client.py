@@ -1,7 +1,7 @@
 """Requests, retries and checks: many at once, in one thread a process, used from code that waits.
 
 stored ─► answered at once
-missing ─► slot of the host's pace ─► request ─► checks ─► stored ─► answered
+missing ─► turn at the host's pace ─► request ─► checks ─► stored ─► answered
 ▲                       │
 └── back-off ◄── 429, 5xx, time-out, reset, truncated
 """
@@ -104,6 +104,7 @@ class Fetcher:
         self._spending = Spending(folder / "spent.budget", budget=manners.budget, source_id=manners.source_id)
         self._paces: dict[str, HostPace] = {}
         self._gates: dict[str, asyncio.Semaphore] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
         self._session: aiohttp.ClientSession | None = None
         self._answered_at: float | None = None
         self._unanswered = self._refusals = 0
@@ -235,12 +236,11 @@ class Fetcher:
         return Answer(None, "unreachable", f"{ask.shown}: the server sends from one address to the next without end")
 
     async def _wait(self, host: str) -> None:
-        """Sleep until a slot of the host's pace, and count the request."""
+        """Sleep until it is this request's turn at the host, and count it."""
         pace = self._pace(host)
-        while True:
-            await self._sleep(pace.slot() - time.time())
-            if pace.paused_until() <= time.time():  # else it was set while this request slept
-                break
+        async with self._turns.setdefault(host, asyncio.Lock()):
+            while (wait_s := pace.turn()) > 0:
+                await self._sleep(wait_s)
         try:
             self._spending.begin_request()
         except BuildError as error:

@@ -2,7 +2,8 @@
 
 Each host has a file of two numbers: when the next request is due if all came evenly ("theoretical arrival time" of the
 generic cell rate algorithm, ITU-T I.371), and before when the host wants no request at all. Whoever wants to ask locks
-the file, takes a slot, and sleeps until it comes. A second kind of file counts what a source has used of its budget.
+the file, and takes the turn if it has come, else sleeps and tries again. A second kind of file counts what a source has
+used of its budget.
 """
 
 from __future__ import annotations
@@ -42,27 +43,27 @@ class HostPace:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = os.open(folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', host)}.pace", os.O_RDWR | os.O_CREAT, 0o666)
         self._interval_s = _LEEWAY / rate if rate > 0 else 0.0
-        # One less than stated, for what arrives closer together than it left.
-        self._tolerance_s = self._interval_s * max(0, burst - 2)
+        # One less than stated, for what arrives closer together than it left; half of the leeway, for waking late.
+        self._tolerance_s = max((_LEEWAY - 1.0) / 2, self._interval_s * (burst - 2))
 
-    def slot(self) -> float:
-        """Take the next slot and return the time (Unix) at which the request may leave."""
+    def turn(self) -> float:
+        """Take the turn to ask and return 0, or return the seconds after which to try again.
+
+        Nothing is reserved: what leaves late, on a busy machine, must not leave together with what comes after it.
+        """
         now = time.time()
         with _locked(self._file):
             due, not_before = self._read(now)
-            at = max(now, not_before, due - self._tolerance_s)
-            self._write(max(due, at) + self._interval_s, not_before)
-        return at
+            wait_s = max(not_before, due - self._tolerance_s) - now
+            if wait_s <= 0.0:
+                self._write(max(due, now) + self._interval_s, not_before)
+        return max(0.0, wait_s)
 
     def pause_until(self, at: float) -> None:
         """Let no request leave before a time (Unix)."""
         with _locked(self._file):
             due, not_before = self._read(time.time())
             self._write(due, max(not_before, at))
-
-    def paused_until(self) -> float:
-        """Return the time before which no request may leave."""
-        return self._read(time.time())[1]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -71,7 +72,8 @@ class HostPace:
     def _read(self, now: float) -> tuple[float, float]:
         data = os.pread(self._file, _NUMBERS.size, 0)
         if len(data) < _NUMBERS.size:
-            return now, 0.0
+            # No burst to begin with: while connections are made, the first requests arrive with those after them.
+            return now + self._tolerance_s, 0.0
         due, not_before = _NUMBERS.unpack(data)
         # A clock that was set back, or a state of long ago, must not stop everything.
         return (due if due < now + _STALE_S else now), (not_before if not_before < now + _STALE_S else 0.0)

@@ -200,7 +200,7 @@ def test_overlapping_sources_fill_each_other_in_the_order_of_the_recipe(tmp_path
         assert reddish == pytest.approx(shares["survey"], abs=0.02)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["licences"] == ["CC-BY-4.0", "CC0-1.0"]
-    assert manifest["attributions"] == ["B"]
+    assert manifest["attributions"] == ["B", "GeoNames (https://www.geonames.org)"]
 
 
 # Formats

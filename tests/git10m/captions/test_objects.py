@@ -398,6 +398,24 @@ def test_a_truncated_extract_is_an_error(tmp_path: Path) -> None:
         prepare_objects([Layer(path=str(tmp_path / "page.osm.pbf"))], store=tmp_path, looking=True)
 
 
+def test_an_editors_unsaved_file_is_an_error(tmp_path: Path) -> None:
+    nodes = "".join(
+        f'<node id="-{i}" lat="{lat}" lon="{lon}"/>' for i, (lon, lat) in enumerate(box_ring(MIDDLE, 50), 1)
+    )
+    refs = "".join(f'<nd ref="-{i}"/>' for i in (1, 2, 3, 4, 1))
+    way = f'<way id="-9">{refs}<tag k="building" v="yes"/></way>'
+    (tmp_path / "josm.osm").write_text(f'<?xml version="1.0"?><osm version="0.6">{nodes}{way}</osm>')
+    with pytest.raises(SourceError, match="negative numbers"):
+        seen(tmp_path / "josm.osm")
+
+
+def test_an_extract_at_an_address(tmp_path: Path, range_server: Any) -> None:
+    made(tmp_path, {"building": "yes"})
+    assert seen(f"{range_server(tmp_path).url}/made.osm.pbf")[0]["kind"] == "building"
+    with pytest.raises(SourceError, match=r"none\.osm\.pbf: the server answers 404"):
+        seen(f"{range_server(tmp_path).url}/none.osm.pbf")
+
+
 def test_wrong_layers_are_said_before_they_are_read(tmp_path: Path, buildings: geopandas.GeoDataFrame) -> None:
     path = tmp_path / "a.gpkg"
     buildings.to_file(path)

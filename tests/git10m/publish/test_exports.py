@@ -72,8 +72,10 @@ def test_the_webdataset_library_reads_them(mixed_dataset: Path, tars: Path) -> N
     shards = [str(path) for path in sorted((tars / "data").glob("train-*.tar"))]
     samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("jpg", "txt", "json"))
     rows = rows_of(mixed_dataset)
-    assert [said["img_name"] for _, _, said in samples] == [row["img_name"] for row in rows]
-    assert samples[0][0].size == (256, 256) and samples[0][1] == rows[0]["caption"]
+    by_name = {said["img_name"]: (picture, text) for picture, text, said in samples}
+    assert len(samples) == len(rows) and by_name.keys() == {row["img_name"] for row in rows}
+    assert all(by_name[row["img_name"]][1] == row["caption"] for row in rows)
+    assert samples[0][0].size == (256, 256)
 
 
 def test_datasets_reads_them_through_the_card(mixed_dataset: Path, tars: Path, tmp_path: Path) -> None:
@@ -82,14 +84,17 @@ def test_datasets_reads_them_through_the_card(mixed_dataset: Path, tars: Path, t
     loaded = datasets.load_dataset(str(tars), cache_dir=str(tmp_path))["train"]
     rows = rows_of(mixed_dataset)
     assert loaded.num_rows == len(rows)
-    assert [row["acquired_at"] is None for row in rows] == [each["acquired_at"] is None for each in loaded["json"]]
-    assert {row["acquired_at"] is None for row in rows} == {True, False}
-    assert loaded[0]["jpg"].tobytes() == Image.open(io.BytesIO(rows[0]["image"]["bytes"])).tobytes()
+    dated = {row["img_name"]: row["acquired_at"] is not None for row in rows}
+    assert {said["img_name"]: said["acquired_at"] is not None for said in loaded["json"]} == dated
+    assert set(dated.values()) == {True, False}
+    stored = next(row["image"]["bytes"] for row in rows if row["img_name"] == loaded[0]["json"]["img_name"])
+    assert loaded[0]["jpg"].tobytes() == Image.open(io.BytesIO(stored)).tobytes()
 
 
-def test_datasets_reads_them_as_webdataset_with_the_features_of_the_card(tars: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["features of the card", "guessed from the first samples"])
+def test_datasets_reads_them_as_webdataset(tars: Path, tmp_path: Path, told: bool) -> None:
     datasets = pytest.importorskip("datasets")
-    features = datasets.load_dataset_builder(str(tars), cache_dir=str(tmp_path)).info.features
+    features = datasets.load_dataset_builder(str(tars), cache_dir=str(tmp_path)).info.features if told else None
     files = {"train": str(tars / "data/train-*.tar")}
     loaded = datasets.load_dataset("webdataset", data_files=files, features=features, cache_dir=str(tmp_path))
     assert loaded["train"].num_rows == json.loads((tars / "manifest.json").read_text())["counts"]["kept"]

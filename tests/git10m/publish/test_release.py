@@ -220,6 +220,8 @@ def test_a_published_folder_can_be_published_on(rest: Path, tmp_path: Path) -> N
     assert found.rows == manifest_of(rest)["counts"]["kept"]
     assert verify(tmp_path / "on") == []
     assert manifest_of(tmp_path / "on")["published"]["left_out"] == manifest_of(rest)["published"]["left_out"]
+    with pytest.raises(DatasetError, match=r"has no rejected\.parquet"):
+        published(tmp_path / "on", tmp_path / "further", with_rejected=True)
 
 
 def test_a_damaged_published_file_is_found(rest: Path, tmp_path: Path) -> None:
@@ -275,6 +277,40 @@ def older(folder: Path) -> None:
         content = (folder / name).read_bytes()
         manifest["files"][name] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_dataset_without_places_has_no_scenes(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from small_dataset import Contents, small_contents, without_place, write_dataset
+
+    rows = [
+        replace(without_place(row), img_name=f"odd name {i}.jpg", licence="CC BY 4.0", split="train", acquired_at=None)
+        for i, row in enumerate(small_contents().rows[:9])
+    ]
+    dataset = write_dataset(tmp_path / "dataset", Contents(rows), synthetic=False)
+    for form in ("hub", "git10m", "webdataset"):
+        published(dataset, tmp_path / form, form=form, name='Ünplaced "set" {1}')
+        assert not (tmp_path / form / "scenes.parquet").exists()
+        said = json.loads((tmp_path / form / "collection.json").read_text())
+        assert said["extent"] == {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
+        assert said["license"] == "CC-BY-4.0" and said["description"].endswith("No row has a place.")
+        assert "spatialCoverage" not in (tmp_path / "hub/croissant.json").read_text()
+        card = pytest.importorskip("huggingface_hub").DatasetCard.load(tmp_path / form / "README.md")
+        assert card.data.pretty_name == 'Ünplaced "set" {1}'
+
+
+def test_scenes_across_the_antimeridian_stay_narrow(tmp_path: Path) -> None:
+    from small_dataset import Contents, block, write_dataset
+
+    contents = Contents()
+    for lon in (179.8, -179.999):
+        block(contents, lon=lon, lat=-16.5, level=12, side=2, source_id="south")
+    dataset = write_dataset(tmp_path / "dataset", contents, synthetic=False)
+    published(dataset, tmp_path / "out")
+    frame = geopandas.read_parquet(tmp_path / "out/scenes.parquet")
+    assert len(frame) == 1 and frame.geometry[0].geom_type == "MultiPolygon"
+    assert frame.geometry[0].area < 0.2
 
 
 def test_every_column_has_a_meaning_in_croissant(whole: Path) -> None:

@@ -141,4 +141,4 @@ def test_memory_of_footprints_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(cells) <= 2_000
     assert cells.count.sum() == 20_000 and set(cells.by_level()) == {14, 16}
     left, top, right, bottom = cells.edges()
-    assert 0 <= left.min() and right.max() <= 1 and 0 <= top.min() and bottom.max() <= 1
+    assert left.min() >= 0 and right.max() <= 1 and top.min() >= 0 and bottom.max() <= 1

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections import Counter
@@ -296,6 +297,19 @@ def test_the_rate_is_kept_at_the_server_and_used(rate: float, burst: int, count:
         times = [asked.at for asked in server.log]
     assert windows(server.log) <= rate + burst
     assert count / (max(times) - min(times)) >= 0.9 * rate
+
+
+def test_a_client_that_was_held_up_does_not_catch_up_in_a_burst(tmp_path: Path):
+    """Sixteen requests sleep until their slots; a busy machine wakes them all at once."""
+    rate, burst = 40.0, 4
+    with (
+        RudeServer(lambda *_: PICTURE) as server,
+        fetching(tmp_path, rate=rate, burst=burst, connections=16) as fetcher,
+    ):
+        for after_s in (0.5, 1.5):
+            threading.Timer(after_s, fetcher._loop.call_soon_threadsafe, [time.sleep, 0.4]).start()
+        list(fetcher.fetch([Ask(f"{server.url}/{i}") for i in range(120)]))
+        assert windows(server.log) <= rate + burst
 
 
 CHILD = """

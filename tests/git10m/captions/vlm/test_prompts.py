@@ -43,6 +43,8 @@ def picture(*, synthetic: bool = False, image: bytes | None = None, side: int = 
         'Here you are:\n```\n{"long": "A field."}\n``` Anything else?',
         'Thinking {about it}… the answer is {"long": "A\\nfield.", "more": 1}. Done {"long": "no"}',
         '[{"long": "A field."}]',
+        '<think>Say {"long": "a draft"}?</think>\n{"long": "A field."}',
+        'From {"land_cover": "crops"} follows {"long": "A field."}',
     ],
 )
 def test_an_answer_is_read_through_fences_and_prose(text: str) -> None:
