@@ -78,10 +78,8 @@ def build(
         retry_failed=retry_failed,
         said=said,
     )
-    for reason in result.skipped:
-        _tell(f"skipped: {reason}")
-    for remark in result.remarks:
-        _tell(f"note: {remark}")
+    for line in [*(f"skipped: {each}" for each in result.skipped), *(f"note: {each}" for each in result.remarks)]:
+        _tell(line)
     if result.manifest is None:
         unfinished = {"folder": str(output), "finished": False, "skipped": list(result.skipped)}
         _show(unfinished, "this rank is done; others are still at work", as_json)
