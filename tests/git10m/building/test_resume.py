@@ -61,7 +61,10 @@ def test_killed_at_ten_random_instants(
     struck = 0
     for number in range(10):
         order = git10m(survey, tmp_path / f"killed-{number}", "--workers", workers)
-        struck += kill_after(order, duration * (number + draw.random()) / 10)
+        if kill_after(order, duration * (number + draw.random()) / 10):
+            struck += 1
+        else:  # the machine has become faster since
+            duration *= 0.8
         run(order)
         assert promised(tmp_path / f"killed-{number}") == promised(undisturbed), f"killed at instant {number}"
         assert verify(tmp_path / f"killed-{number}") == []
