@@ -224,7 +224,7 @@ def _is_elsewhere(text: Text, claim: Claim) -> bool:
     before = words[max(0, start - _PREDICATE_REACH) : start]
     if not _NOT_HERE.isdisjoint(before[-3:]) or (before[-1:] and before[-1] in _MODALS):
         return True
-    if "if" in before or before[-3:] == ["used", "to", "be"] or "appears at first" in " ".join(before):
+    if "if" in before or before[-3:] == ["used", "to", "be"] or "appears at first" in " ".join(words[max(0, start - 8) : start]):
         return True
     for j in range(claim.end, min(claim.end + _PREDICATE_REACH, len(words) - 1)):
         word = words[j]

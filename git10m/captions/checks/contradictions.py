@@ -15,6 +15,7 @@ __all__ = ["ground_contradictions"]
 
 _LEAST_HELD_SHARE = 0.05
 """A class of at least this share contradicts that there is none of it."""
+_FLOODED = frozenset({"rice", "paddy", "paddies"})
 _BUILT_UP = ("building", "solar", "parking", "airport", "tank", "harbour", "railway", "motorway")
 """What land cover shows as built up beside houses."""
 _OPEN = frozenset({"water", "snow"})
@@ -32,6 +33,8 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
         if claim.absent:
             if (held := _held(claim, known)) is not None:
                 yield f"no {shown}, but {held}"
+        elif claim.concept == "water" and not _FLOODED.isdisjoint(text.words):
+            continue  # in paddies, which are cropland
         elif claim.concept and not claim.named and (why := _denied(claim, known)) is not None:
             denied.add(claim)
             yield f"{shown} ({why})"
@@ -52,6 +55,8 @@ def _denied(claim: Claim, known: Known) -> str | None:
     kinds = known.kinds
     if kinds & concept.shown_by:
         return None
+    if name in {"snow", "ice"} and known.facts.get("season") in {"winter", "spring", "autumn"}:
+        return None  # land cover knows only what stays
     if known.whole and not kinds & concept.room and not (claim.small and kinds - _OPEN):
         return "not in the land cover"
     if concept.counted and known.would_list(name):

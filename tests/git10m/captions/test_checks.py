@@ -587,3 +587,34 @@ def test_time_is_linear_in_the_length(piece: str):
 def test_wrong_rules_are_refused(table: dict[str, Any], words: str):
     with pytest.raises(ValueError, match=words):
         CaptionChecks(**table)
+
+
+# What claims nothing
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "A small lake lies among the trees.",
+        "Dense canopy; the nearest town is out of frame.",
+        "A river may flow here after rain.",
+        "The once extensive wetland is gone.",
+        "Forest covers the rest. A city lies just beyond the lower edge of the image.",
+        "There are no trees on the gravel bars.",
+        "Apart from the forest there are no trees.",
+        "Instead, trees grow here.",
+    ],
+)
+def test_small_things_other_times_and_other_places_are_not_denied(caption: str):
+    assert wrong(caption, FOREST) == []
+
+
+def test_snow_that_does_not_stay_is_not_in_the_land_cover():
+    assert wrong("The fields are covered with snow.", FIELDS | {"season": "winter"}) == []
+    assert wrong("The fields are covered with snow.", FIELDS | {"season": "summer"}) == ["snow (not in the land cover)"]
+
+
+def test_built_up_land_does_not_tell_of_houses_where_other_buildings_are_known():
+    flats = covered(("Built-up", 1.0)) | {"objects": seeing("apartment building")["objects"]}
+    assert wrong("There is not a single detached house.", flats) == []
+    assert wrong("There is not a single detached house.", TOWN) != []
