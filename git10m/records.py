@@ -29,6 +29,7 @@ __all__ = [
     "Rejection",
     "Row",
     "columns",
+    "conformed",
     "embedding_of",
     "huggingface_metadata",
     "modalities_of",
@@ -327,6 +328,21 @@ def table(rows: Iterable[Row] | Iterable[Rejection], *, record: type[Row] | type
         [pa.array([getattr(row, field.name) for row in listed], type=field.type) for field in arrow],
         schema=arrow,
     )
+
+
+def conformed(table: pa.Table, arrow: pa.Schema) -> pa.Table:
+    """Return rows that an older version wrote in the form of a schema: what they lack, also within facts, is null.
+
+    Args:
+        table: Rows, with any columns.
+        arrow: Columns that are wanted; others are left out.
+    """
+    present = set(table.column_names)
+    found = [
+        table[field.name].cast(field.type) if field.name in present else pa.nulls(table.num_rows, field.type)
+        for field in arrow
+    ]
+    return pa.table(found, schema=arrow)
 
 
 def huggingface_metadata(types: Mapping[str, pa.DataType]) -> dict[str, Any]:

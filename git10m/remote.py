@@ -28,7 +28,6 @@ __all__ = [
     "gdal_options",
     "gdal_path",
     "list_files",
-    "read_bytes",
     "refusal",
     "s3_file",
     "s3_server",
@@ -113,22 +112,6 @@ def s3_file(address: str) -> Any:
         OSError: If it cannot be read.
     """
     return _s3().open_input_file(address.removeprefix("s3://"))
-
-
-def read_bytes(address: str) -> bytes:
-    """Return all of a file at an address of http, https or s3.
-
-    Raises:
-        SourceError: If it does not come.
-    """
-    try:
-        if address.startswith("s3://"):
-            with s3_file(address) as file:
-                return bytes(file.read())
-        with _answer(address) as answer:
-            return bytes(answer.read())
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise SourceError(f"{shown(address)}: {refusal(address) or _first_line(error)}") from error
 
 
 def copy_file(address: str, path: Path) -> None:

@@ -138,7 +138,7 @@ class _ReplacePass:
             )
             with ShardWriter(path, schema=schema, row_group_rows=group_rows) as writer:
                 for group in range(file.num_row_groups):
-                    table = file.read_row_group(group).cast(schema)
+                    table = records.conformed(file.read_row_group(group), schema)
                     writer.write(_with_captions(table, told.slice(writer.rows + writer.waiting_rows, table.num_rows)))
         facts = {"rows": writer.rows, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
         write_json(note, {"captions": captions, **facts})
@@ -190,8 +190,11 @@ def rewording_rows(path: Path, rewording: Rewording, *, images: bool) -> Iterato
     """
     columns = [*INPUT_COLUMNS, *(["image"] if images else [])]
     with pq.ParquetFile(path) as file:
+        modalities = records.modalities_of(file.schema_arrow)
+        known = records.schema(modalities=modalities, embedding=records.embedding_of(file.schema_arrow))
+        wanted = pa.schema([known.field(name) for name in columns])
         for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=columns):
-            table = pa.Table.from_batches([batch]).select(columns)
+            table = records.conformed(pa.Table.from_batches([batch]), wanted)
             stays = [
                 row["caption"] is not None and not rewording.replace_given and row["caption_source"] not in OUR_WRITERS
                 for row in table.select(["caption", "caption_source"]).to_pylist()

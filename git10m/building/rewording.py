@@ -60,7 +60,6 @@ def rewording_of(
         raw["writer"] = writer
     named = {key: _from_here(value) for key, value in (variables or {}).items()}
     look = facts == "new" or (facts is None and recipe is not None)
-    look = facts == "new" or (facts is None and recipe is not None)
     captions = parse_captions(raw, name=name, variables=named, layers=look)
     workspace = Workspace(folder)
     look = facts == "new" or (look and bool(captions.layers))

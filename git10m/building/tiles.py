@@ -244,7 +244,7 @@ class FetchPass:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A row, its group, its images, where it has pixels (in cells, and to the pixel), and what else may become of it."""
+    """A row, its group, its images, where it has pixels (in cells, and to the pixel), and what may yet become of it."""
 
     row: Row
     group: int

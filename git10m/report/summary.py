@@ -300,8 +300,9 @@ def _read(file: pq.ParquetFile, add: Any, types: Mapping[str, pa.DataType], name
     present = [name for name in names if name in file.schema_arrow.names]
     for batch in file.iter_batches(columns=present, batch_size=_BATCH_ROWS):
         if len(batch):
-            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-            add({name: columns.get(name, pa.nulls(len(batch), types[name])) for name in names})
+            wanted = pa.schema([(name, types[name]) for name in names])
+            table = records.conformed(pa.Table.from_batches([batch]), wanted).combine_chunks()
+            add({name: table[name].chunk(0) for name in names})
 
 
 def _tiles(columns: Mapping[str, pa.Array]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

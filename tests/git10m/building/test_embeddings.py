@@ -241,6 +241,7 @@ def test_a_learned_score_is_a_column_and_drops_what_is_below_it(tmp_path: Path, 
 # Vectors that are kept, and brought along again
 
 
+@pytest.mark.slow
 def test_kept_vectors_open_in_datasets_and_serve_another_build(tmp_path: Path, clip: Path):
     datasets = pytest.importorskip("datasets")
     survey(tmp_path, f'[curation.embedding]\nencoder = "{clip}"\nkeep = true\n[curation.duplicates]\nembedding = 0.999')

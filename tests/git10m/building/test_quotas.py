@@ -80,7 +80,7 @@ def test_the_best_of_a_kind_stay(tmp_path: Path) -> None:
     ("lines", "words"),
     [
         ('cover = "water"\nabove = 0.5\nmost = 0.1', "needs captions.land_cover"),
-        ("above = 0.5\nmost = 0.1", 'needs cover = "a class of the land cover", or measure'),
+        ("above = 0.5\nmost = 0.1", 'needs cover = "a class of the land cover", measure'),
         ('measure = "entropy"\nmost = 0.1', "needs above = the least value of its kind"),
         ('measure = "entropy"\nabove = 1\nmost = 1.5', "less than 1"),
         ('measure = "colour"\nabove = 1\nmost = 0.5', "colour"),

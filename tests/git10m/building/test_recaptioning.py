@@ -13,6 +13,7 @@ from small_imagery import built, command, promised, small_units, write_recipe, w
 from git10m import records
 from git10m.building.recaptioning import recaption
 from git10m.building.rewording import rewording_of
+from git10m.report import summarise
 from git10m.shards import data_files, file_sha256
 from git10m.verify import verify
 
@@ -141,6 +142,22 @@ def test_an_interrupted_run_is_called_unfinished_by_name(dataset: Path) -> None:
     assert "git10m caption was interrupted" in str(verify(dataset)[0])
     again(dataset)
     assert verify(dataset) == []
+
+
+def test_a_dataset_of_an_older_version_becomes_one_of_this(dataset: Path, whole: Path) -> None:
+    """Columns that it lacks are null where nothing tells them; reports read it as it is."""
+    shutil.rmtree(dataset / "work")
+    for path in [*data_files(dataset), dataset / "index.parquet"]:
+        table = pq.read_table(path).drop_columns(["caption_flags", "enhanced", "similarity_clip"])
+        fewer = pa.struct([field for field in records.FACTS if field.name not in {"objects", "relief"}])
+        at = table.schema.get_field_index("caption_facts")
+        pq.write_table(table.set_column(at, "caption_facts", table["caption_facts"].cast(fewer)), path)
+    assert summarise(dataset)["captions"]
+    assert any("columns differ" in finding.what for finding in verify(dataset))
+    again(dataset)
+    assert verify(dataset) == []
+    for old, new in zip(data_files(whole), data_files(dataset), strict=True):
+        assert pq.read_table(new).to_pylist() == pq.read_table(old).to_pylist()
 
 
 def test_captions_that_came_with_an_image_stay_unless_asked(dataset: Path) -> None:
