@@ -183,19 +183,22 @@ def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     """Tell negations, comparisons, distances and names from claims."""
     if not claim.said:
         return claim
-    if _is_figure(text, claim) or _is_distant(text, claim) or _is_elsewhere(text, claim):
-        return replace(claim, said=False)
-    if not claim.named and _in_name(text, claim):
+    if (
+        _is_figure(text, claim)
+        or _is_distant(text, claim)
+        or _is_elsewhere(text, claim)
+        or (not claim.named and _in_name(text, claim))
+    ):
         return replace(claim, said=False)
     if not _SMALL.isdisjoint(text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.end]):
         claim = replace(claim, small=True)
     if claim.absent:
         return replace(claim, said=not _of_the_rest(text, claim.start))
     negator = _negated_before(text, claim.start)
-    if negator is not None and negator in ends and text.words[negator] in _LOCAL:
+    if negator is not None and (
         # "Barren land without any vegetation" speaks of that land, not of the tile.
-        return replace(claim, said=False)
-    if negator is not None and (_is_local(text, claim.end) or _of_the_rest(text, negator)):
+        (negator in ends and text.words[negator] in _LOCAL) or _is_local(text, claim.end) or _of_the_rest(text, negator)
+    ):
         return replace(claim, said=False)
     if negator is not None or _negated_after(text, claim.end):
         return replace(claim, absent=True)
@@ -224,7 +227,11 @@ def _is_elsewhere(text: Text, claim: Claim) -> bool:
     before = words[max(0, start - _PREDICATE_REACH) : start]
     if not _NOT_HERE.isdisjoint(before[-3:]) or (before[-1:] and before[-1] in _MODALS):
         return True
-    if "if" in before or before[-3:] == ["used", "to", "be"] or "appears at first" in " ".join(words[max(0, start - 8) : start]):
+    if (
+        "if" in before
+        or before[-3:] == ["used", "to", "be"]
+        or "appears at first" in " ".join(words[max(0, start - 8) : start])
+    ):
         return True
     for j in range(claim.end, min(claim.end + _PREDICATE_REACH, len(words) - 1)):
         word = words[j]
@@ -302,7 +309,7 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
 
 
 def _is_local(text: Text, end: int) -> bool:
-    """Tell whether what is absent is so of some place only, or with exceptions: "no trees on the bars", "except for"."""
+    """Tell whether what is absent is so of a place, or with exceptions: "no trees on the bars", "except for"."""
     near = text.words[end : end + _PREDICATE_REACH]
     if not _EXCEPT.isdisjoint(near):
         return True

@@ -121,6 +121,7 @@ _FLAT = re.compile(
     r"|\b(?:terrain|land|ground|landscape|relief|area) (?:is|are|looks?|lies) (?:\w{1,12} )?(?:flat|level)\b",
     re.IGNORECASE,
 )
+_NOT_SO = frozenset({"no", "not", "without", "neither", "nor", "nearest", "distant", "beyond", "outside", "hardly"})
 _SAME_LENGTH = 0.16
 """Lengths are told with two digits, and once for the equator, once for the place: ``resolution`` and ``gsd_m``."""
 
@@ -277,7 +278,7 @@ def _relief(text: Text, facts: Mapping[str, Any]) -> Iterator[str]:
     relief = facts.get("relief")
     if not relief or relief.get("slope_deg") is None:
         return
-    words = set(text.words)
+    words = {word for i, word in enumerate(text.words) if _NOT_SO.isdisjoint(text.words[max(0, i - 4) : i])}
     lowest, highest, slope = (relief.get(key) for key in ("lowest_m", "highest_m", "slope_deg"))
     if slope < 3 and (lowest is None or highest is None or highest - lowest < 100):
         for word in ("mountainous", "mountain", "mountains", "steep", "steeply", "rugged", "hilly", "alpine"):

@@ -143,7 +143,11 @@ def placed(text: Text, claims: Sequence[Claim]) -> list[Placed]:
 
 def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Claim | None:
     words = text.words
-    for claim in () if _is_fronted(text, start, end) else reversed([claim for claim in claims if claim.end <= start and claim.said]):
+    for claim in (
+        ()
+        if _is_fronted(text, start, end)
+        else reversed([claim for claim in claims if claim.end <= start and claim.said])
+    ):
         between = words[claim.end : start]
         if len(between) > 14 or any(word in _STOPS for word in between) or _another_part(text, claim.end, start):
             break

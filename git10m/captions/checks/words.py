@@ -143,7 +143,8 @@ TERMS: Mapping[str, str] = {
         industrial zone|industrial estate|manufacturing|smelter|foundry|sawmill|logistics center|distribution center
         industrial building|industrial complex|chemical plant|cement plant|steel mill|mill complex|chimney|smokestack
         nuclear plant|nuclear power plant|coal plant|brickworks|thermal power station|industrialised|industrialized
-        industrial park|industrial facility|industrial facilities|business park|oil well|well pad|pumpjack|cooling tower|workshop|container yard""",
+        industrial park|industrial facility
+        industrial facilities|business park|oil well|well pad|pumpjack|cooling tower|workshop|container yard""",
     "commerce": """
         shopping mall|mall|shopping center|shopping centre|supermarket|office building|office block|hotel|commercial
         commercial area|retail|retail park|restaurant|gas station|petrol station|filling station|service station
