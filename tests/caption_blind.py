@@ -67,7 +67,7 @@ def _facts(text: str, true: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _land_cover(text: str) -> list[dict[str, Any]]:
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "name": _WORLDCOVER[match[1]] if match[1] else match[3],
             "share": int(match[2] or match[4]) / 100,
@@ -75,7 +75,8 @@ def _land_cover(text: str) -> list[dict[str, Any]]:
         }
         for match in _CLASS.finditer(text)
     ]
-    assert abs(sum(entry["share"] for entry in found) - 1) < 0.02, text
+    total = sum(float(entry["share"]) for entry in found)
+    assert abs(total - 1) < 0.02, text
     return sorted(found, key=lambda entry: -entry["share"])
 
 
