@@ -210,7 +210,7 @@ def _country(rng: random.Random, facts: dict[str, Any], _: Ground) -> Detail:
 
 def _platform(_: random.Random, facts: dict[str, Any], __: Ground) -> Detail:
     own = facts["platform"]
-    return {"platform": own}, {"platform": "aerial" if own == "satellite" else "satellite"}
+    return {"platform": own}, {"platform": "drone" if own == "satellite" else "satellite"}
 
 
 def _share(rng: random.Random, facts: dict[str, Any], _: Ground) -> Detail:

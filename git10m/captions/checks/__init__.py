@@ -7,6 +7,8 @@ A flag names a check and a detail. Text alone is judged by ``hedge``, ``length``
   whole (listed shares of 94 % or more, every class understood) and has no class in which the thing may be, or the
   thing is one that is counted (roads, buildings, ponds, airports …) and the objects are known.
 - At the 10 m of common land cover a road, a pond or a few houses do not show: only objects deny them.
+- Small things ("a few houses", "a patch of woods") are not denied by land cover, but where all is water or snow.
+- What lies outside the image, was there once or may be there at times is no claim.
 - "No water", "treeless", "without buildings" claim nothing to be there; they are denied where the facts hold it (a
   share of 5 % or more, or an object).
 - Shares ("80 percent water", "mostly forest", "half of the scene") may be wrong by 10 points; parts ("in the
@@ -35,7 +37,7 @@ from git10m.captions.checks.reading import Text, read
 
 __all__ = ["VERSION", "Flag", "Ground", "check", "looked_for"]
 
-VERSION = "1"
+VERSION = "2"
 """Changes when the same caption and facts would get other flags."""
 
 _MOST_CHARACTERS = 200_000

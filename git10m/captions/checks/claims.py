@@ -23,6 +23,7 @@ class Claim:
         class_words: Words of the land-cover class that it names; empty when it names none.
         kind: Kind of object of the facts that it names; empty when it names none.
         absent: Whether it is said not to be there.
+        small: Whether it is said to be small or few: land cover, which leaves out what is below 1 %, may lack it.
         said: Whether it is a claim at all: "like a river", "12 km north of Lake Geneva" and names claim nothing.
     """
 
@@ -32,6 +33,7 @@ class Claim:
     class_words: tuple[str, ...] = ()
     kind: str = ""
     absent: bool = False
+    small: bool = False
     said: bool = True
 
     @property
@@ -42,8 +44,14 @@ class Claim:
 
 _NEGATORS = frozenset(
     {"no", "without", "not", "lacking", "lacks", "lack", "devoid", "neither", "nor", "never", "nothing", "zero"}
-    | {"none", "cannot", "hardly", "absence", "nowhere", "minus", "instead", "rather", "excluding", "absent"}
+    | {"none", "cannot", "hardly", "absence", "nowhere", "minus", "excluding", "absent"}
 )
+_INSTEAD = {"instead": "of", "rather": "than"}
+_MODALS = frozenset({"may", "might", "could", "would", "once", "formerly"})
+_NOT_HERE = frozenset({"nearest", "closest", "once", "formerly", "neighbouring", "neighboring"})
+_REST = frozenset({"rest", "remainder", "otherwise", "apart", "except", "besides", "else", "beyond"})
+_OUTSIDE = frozenset({"outside", "beyond"})
+_SMALL = frozenset({"small", "tiny", "little", "few", "patch", "patches", "clump", "clumps", "pocket", "pockets"})
 _LOCAL = frozenset({"without", "devoid", "lacking", "free"})
 _NEGATED_AFTER = frozenset({"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible"})
 _INVERTED = frozenset({"is", "are", "can", "was", "were"})
@@ -81,6 +89,11 @@ _LENGTHS = frozenset({"km", "kilometre", "kilometres", "kilometer", "kilometers"
 _RELATIONAL = frozenset(
     {"of", "near", "from", "in", "around", "at", "to", "towards", "outside", "for", "by", "over", "above"}
 )
+_IMAGE = frozenset({"image", "frame", "picture", "scene", "tile", "view", "photo", "photograph", "sight"})
+_EXCEPT = frozenset({"except", "other", "apart", "save", "besides"})
+_ON = frozenset({"on", "along", "between", "beside", "near", "around", "within", "inside"})
+_ADJECTIVES_REACH = 4
+_PREDICATE_REACH = 5
 _LONGEST_NAME = 6
 _FEATURE_FIRST = frozenset(
     {"lake", "river", "mount", "cape", "gulf", "bay", "port", "loch", "castle", "isle", "island"}
@@ -170,13 +183,22 @@ def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     """Tell negations, comparisons, distances and names from claims."""
     if not claim.said:
         return claim
-    if _is_figure(text, claim) or _is_distant(text, claim) or (not claim.named and _in_name(text, claim)):
+    if (
+        _is_figure(text, claim)
+        or _is_distant(text, claim)
+        or _is_elsewhere(text, claim)
+        or (not claim.named and _in_name(text, claim))
+    ):
         return replace(claim, said=False)
+    if not _SMALL.isdisjoint(text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.end]):
+        claim = replace(claim, small=True)
     if claim.absent:
-        return claim
+        return replace(claim, said=not _of_the_rest(text, claim.start))
     negator = _negated_before(text, claim.start)
-    if negator is not None and negator in ends and text.words[negator] in _LOCAL:
+    if negator is not None and (
         # "Barren land without any vegetation" speaks of that land, not of the tile.
+        (negator in ends and text.words[negator] in _LOCAL) or _is_local(text, claim.end) or _of_the_rest(text, negator)
+    ):
         return replace(claim, said=False)
     if negator is not None or _negated_after(text, claim.end):
         return replace(claim, absent=True)
@@ -197,6 +219,30 @@ def _is_figure(text: Text, claim: Claim) -> bool:
             break
     after = words[claim.end] if claim.end < len(words) else ""
     return after in {"like", "shaped", "looking", "colored", "coloured"} and text.joined[claim.end]
+
+
+def _is_elsewhere(text: Text, claim: Claim) -> bool:
+    """Find what may be there at other times, and what lies outside: "water may pool here", "is out of frame"."""
+    words, start = text.words, claim.start
+    before = words[max(0, start - _PREDICATE_REACH) : start]
+    if not _NOT_HERE.isdisjoint(before[-3:]) or (before[-1:] and before[-1] in _MODALS):
+        return True
+    if (
+        "if" in before
+        or before[-3:] == ["used", "to", "be"]
+        or "appears at first" in " ".join(words[max(0, start - 8) : start])
+    ):
+        return True
+    for j in range(claim.end, min(claim.end + _PREDICATE_REACH, len(words) - 1)):
+        word = words[j]
+        if not word.isalpha():
+            return False
+        if word in _MODALS:
+            return not (word == "once" and claim.named)
+        out_of = word == "out" and words[j + 1] == "of"
+        if (out_of or word in _OUTSIDE) and not _IMAGE.isdisjoint(words[j + 1 : j + 7]):
+            return True
+    return False
 
 
 def _is_distant(text: Text, claim: Claim) -> bool:
@@ -241,6 +287,8 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
     words = text.words
     for j in range(i - 1, max(-1, i - 14), -1):
         word = words[j]
+        if word in _INSTEAD and words[j + 1] == _INSTEAD[word]:
+            return j
         if word in _NEGATORS or word.endswith("n't"):
             return None if words[j + 1] in _NO_NEGATION else j
         if word == "free":
@@ -258,6 +306,19 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
         if word in _ARTICLES and j and not (words[j - 1] in _BEFORE_ARTICLES or words[j - 1].endswith("n't")):
             return None  # "no clouds hide the lake"
     return None
+
+
+def _is_local(text: Text, end: int) -> bool:
+    """Tell whether what is absent is so of a place, or with exceptions: "no trees on the bars", "except for"."""
+    near = text.words[end : end + _PREDICATE_REACH]
+    if not _EXCEPT.isdisjoint(near):
+        return True
+    return near[:1] != [] and near[0] in _ON and _IMAGE.isdisjoint(near)
+
+
+def _of_the_rest(text: Text, i: int) -> bool:
+    """Tell whether an exception goes before: "the rest is undeveloped", "apart from a hut there are no buildings"."""
+    return any(text.words[j] in _REST and text.sentence[j] == text.sentence[i] for j in range(max(0, i - 12), i))
 
 
 def _negated_after(text: Text, end: int) -> bool:

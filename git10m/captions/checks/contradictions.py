@@ -15,6 +15,11 @@ __all__ = ["ground_contradictions"]
 
 _LEAST_HELD_SHARE = 0.05
 """A class of at least this share contradicts that there is none of it."""
+_FLOODED = frozenset({"rice", "paddy", "paddies"})
+_BUILT_UP = ("building", "solar", "parking", "airport", "tank", "harbour", "railway", "motorway")
+"""What land cover shows as built up beside houses."""
+_OPEN = frozenset({"water", "snow"})
+"""Where there is nothing else, small things are not there either."""
 _TOLERANCE = 0.1
 """Shares may be told wrong by so much."""
 
@@ -28,7 +33,9 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
         if claim.absent:
             if (held := _held(claim, known)) is not None:
                 yield f"no {shown}, but {held}"
-        elif claim.concept and not claim.named and (why := _denied(claim.concept, known)) is not None:
+        elif claim.concept == "water" and not _FLOODED.isdisjoint(text.words):
+            continue  # in paddies, which are cropland
+        elif claim.concept and not claim.named and (why := _denied(claim, known)) is not None:
             denied.add(claim)
             yield f"{shown} ({why})"
     there = [claim for claim in said if not claim.absent and claim not in denied]
@@ -40,15 +47,17 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
             yield f"{text.surface(place.claim.start, place.claim.end)} in the {place.part} ({why})"
 
 
-def _denied(name: str, known: Known) -> str | None:
+def _denied(claim: Claim, known: Known) -> str | None:
     """Return which facts deny that something is there; None when they bear it out or cannot tell."""
-    concept = CONCEPTS[name]
+    name, concept = claim.concept, CONCEPTS[claim.concept]
     if known.objects_of(name) or any(entry.concepts and _names(entry, name) for entry in known.cover or ()):
         return None
     kinds = known.kinds
     if kinds & concept.shown_by:
         return None
-    if known.whole and not kinds & concept.room:
+    if name in {"snow", "ice"} and known.facts.get("season") in {"winter", "spring", "autumn"}:
+        return None  # land cover knows only what stays
+    if known.whole and not kinds & concept.room and not (claim.small and kinds - _OPEN):
         return "not in the land cover"
     if concept.counted and known.would_list(name):
         return "not among the objects"
@@ -64,7 +73,14 @@ def _held(claim: Claim, known: Known) -> str | None:
     """Return the fact that contradicts that something is absent."""
     for entry in known.cover or ():
         named = bool(claim.class_words) and entry.words == claim.class_words
-        kinds = CONCEPTS[claim.concept].kinds if claim.concept else frozenset[str]()
+        # Built-up land is of buildings of any use: where some are known, they tell whether there are houses.
+        other = (
+            bool(claim.concept)
+            and "building" in CONCEPTS[claim.concept].broader
+            and any(known.objects_of(each) for each in _BUILT_UP)
+        )
+        tells = bool(claim.concept) and not other
+        kinds = CONCEPTS[claim.concept].kinds if tells else frozenset[str]()
         if entry.share >= _LEAST_HELD_SHARE and (named or (entry.kinds and entry.kinds <= kinds)):
             return f"{round(100 * entry.share)} % {' '.join(entry.words)}"
     if (claim.concept and CONCEPTS[claim.concept].counted) or claim.concept in {"water", "forest"}:

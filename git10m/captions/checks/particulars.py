@@ -70,9 +70,13 @@ _ISO = re.compile(r"\b((?:19|20)\d\d)-(0[1-9]|1[0-2])(?:-([0-2]\d|3[01]))?\b")
 _NOT_TAKEN = frozenset(
     {"built", "constructed", "founded", "established", "since", "completed", "opened", "until", "census", "erected"}
 )
-_AERIAL = frozenset(
-    {"photo", "photograph", "photography", "photos", "photographs", "imagery", "image", "survey", "orthophoto"}
+_FROM_THE_AIR = re.compile(
+    r"\b(?:drone|uav)[ -](?:image|imagery|photo|photograph|shot|footage|view|survey)s?\b"
+    r"|\b(?:taken|captured|shot|photographed|acquired|recorded|imaged)\b(?: \w{1,12}){0,4}? (?:from|by|with) (?:an? )?"
+    r"(?:low[- ]flying )?(?:drone|uav|aircraft|airplane|aeroplane|plane|helicopter|balloon)\b",
+    re.IGNORECASE,
 )
+"""Where a caption insists: "aerial view" and "aerial image" are said of any view from above."""
 _SENSORS = {
     "sentinel": "sentinel",
     "landsat": "landsat",
@@ -117,6 +121,7 @@ _FLAT = re.compile(
     r"|\b(?:terrain|land|ground|landscape|relief|area) (?:is|are|looks?|lies) (?:\w{1,12} )?(?:flat|level)\b",
     re.IGNORECASE,
 )
+_NOT_SO = frozenset({"no", "not", "without", "neither", "nor", "nearest", "distant", "beyond", "outside", "hardly"})
 _SAME_LENGTH = 0.16
 """Lengths are told with two digits, and once for the equator, once for the place: ``resolution`` and ``gsd_m``."""
 
@@ -142,11 +147,8 @@ def _platform(text: Text, facts: Mapping[str, Any]) -> Iterator[str]:
         i = words.index("satellite")
         if words[i + 1 : i + 2] not in (["dish"], ["dishes"], ["town"], ["antenna"]) and "satellite" not in sensor:
             yield f"satellite (platform is {platform})"
-    if platform == "satellite":
-        for i, word in enumerate(words[:-1]):
-            if (word == "aerial" and words[i + 1] in _AERIAL) or (word in {"drone", "uav"} and "drone" not in sensor):
-                yield f"{word} {words[i + 1]} (platform is satellite)"
-                break
+    if platform == "satellite" and "drone" not in sensor and (match := _FROM_THE_AIR.search(text.raw)):
+        yield f"{match.group().lower()} (platform is satellite)"
     if sensor:
         for name in sorted(there & _SENSORS.keys()):
             if _SENSORS[name] not in sensor.replace("-", " ") and (name != "aster" or "terra" not in sensor):
@@ -276,7 +278,7 @@ def _relief(text: Text, facts: Mapping[str, Any]) -> Iterator[str]:
     relief = facts.get("relief")
     if not relief or relief.get("slope_deg") is None:
         return
-    words = set(text.words)
+    words = {word for i, word in enumerate(text.words) if _NOT_SO.isdisjoint(text.words[max(0, i - 4) : i])}
     lowest, highest, slope = (relief.get(key) for key in ("lowest_m", "highest_m", "slope_deg"))
     if slope < 3 and (lowest is None or highest is None or highest - lowest < 100):
         for word in ("mountainous", "mountain", "mountains", "steep", "steeply", "rugged", "hilly", "alpine"):

@@ -143,7 +143,11 @@ def placed(text: Text, claims: Sequence[Claim]) -> list[Placed]:
 
 def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Claim | None:
     words = text.words
-    for claim in reversed([claim for claim in claims if claim.end <= start and claim.said]):
+    for claim in (
+        ()
+        if _is_fronted(text, start, end)
+        else reversed([claim for claim in claims if claim.end <= start and claim.said])
+    ):
         between = words[claim.end : start]
         if len(between) > 14 or any(word in _STOPS for word in between) or _another_part(text, claim.end, start):
             break
@@ -152,6 +156,7 @@ def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Clai
         return claim
     if (
         start
+        and not _is_fronted(text, start, end)
         and text.sentence[start - 1] == text.sentence[start]
         and any(claim.end <= start and text.sentence[claim.start] == text.sentence[start] for claim in claims)
     ):
@@ -162,6 +167,16 @@ def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Clai
             return None
         return claim
     return None
+
+
+def _is_fronted(text: Text, start: int, end: int) -> bool:
+    """Tell whether a part opens its clause: ", and toward the right edge, a wood can be seen"."""
+    words, i = text.words, start
+    if words[end : end + 1] != [","]:
+        return False
+    while i and (words[i - 1] in _INTO or words[i - 1] in {"the", "its", "far"}):
+        i -= 1
+    return i < start and words[i - 1 : i] in ([","], ["and"], [";"], ["while"])
 
 
 def _another_part(text: Text, start: int, end: int) -> bool:

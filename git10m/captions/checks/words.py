@@ -13,7 +13,7 @@ __all__ = ["FIGURATIVE", "TERMS", "WITHOUT"]
 TERMS: Mapping[str, str] = {
     "water": """
         water|body of water|bodies of water|water body|water bodies|waterbody|waterbodies|waters|water surface|aquatic
-        waterside|waterfront|water's edge|shallows|open water|inundated|flooded|flooding|flood waters|floodwater
+        waterside|waterfront|water's edge|shallows|open water|inundated|flooding|flood waters|floodwater
         aquaculture|fish farm|lagoon|salt pan|salt pond|turquoise shallows|underwater|submerged|water feature""",
     "waterside": """
         rapids|whitewater|waterfall|riffle|shore|shoreline|bay|cove|inlet|island|islet|isle|archipelago|peninsula
@@ -112,7 +112,7 @@ TERMS: Mapping[str, str] = {
         snowfall|snow cover|snowcapped|blanketed in white snow|ski slope|ski run|ski piste|avalanche""",
     "ice": """
         ice|icy|glacier|glacial ice|glacial tongue|glaciated|ice sheet|ice cap|icefield|ice field|iceberg|ice floe
-        crevasse|frozen|ice shelf""",
+        crevasse|ice shelf""",
     "settlement": """
         city|cities|town|village|urban|urbanized|urbanised|urban area|suburb|suburban|suburbia|metropolis|metropolitan
         downtown|settlement|township|built up|built up area|built up land|built environment|built area|city block
@@ -143,7 +143,8 @@ TERMS: Mapping[str, str] = {
         industrial zone|industrial estate|manufacturing|smelter|foundry|sawmill|logistics center|distribution center
         industrial building|industrial complex|chemical plant|cement plant|steel mill|mill complex|chimney|smokestack
         nuclear plant|nuclear power plant|coal plant|brickworks|thermal power station|industrialised|industrialized
-        industrial park|business park|oil well|well pad|pumpjack|cooling tower|workshop|container yard""",
+        industrial park|industrial facility
+        industrial facilities|business park|oil well|well pad|pumpjack|cooling tower|workshop|container yard""",
     "commerce": """
         shopping mall|mall|shopping center|shopping centre|supermarket|office building|office block|hotel|commercial
         commercial area|retail|retail park|restaurant|gas station|petrol station|filling station|service station
@@ -177,7 +178,7 @@ TERMS: Mapping[str, str] = {
         metro station""",
     "tunnel": "tunnel|tunnel opening|tunnel portal",
     "airport": """
-        airport|airfield|airstrip|aerodrome|air base|airbase|air terminal|airport terminal|terminal building|air strip
+        airport|airfield|airstrip|aerodrome|air base|airbase|air terminal|airport terminal|air strip
     """,
     "runway": "runway|taxiway|landing strip|apron of the airport|tarmac apron",
     "aircraft": """
@@ -186,14 +187,14 @@ TERMS: Mapping[str, str] = {
     "helipad": "helipad|heliport|helicopter pad|landing pad",
     "parking": """
         parking lot|car park|parking area|parking space|parking garage|parking|parking spot|parking bay|carpark""",
-    "stadium": "stadium|arena|grandstand|stadia|bleachers|amphitheatre|amphitheater|sports complex|coliseum",
+    "stadium": "stadium|arena|grandstand|stadia|bleachers|amphitheatre|amphitheater|coliseum",
     "racetrack": "racetrack|race track|racecourse|speedway|velodrome|race course|horse track|hippodrome",
     "pitch": """
         baseball diamond|baseball field|baseball|tennis court|tennis|basketball court|basketball|football field|soccer
         soccer field|football pitch|sports field|sport field|sports pitch|playing field|pitch|volleyball court
         sports court|running track|athletic field|athletics track|athletic track|ball field|ballpark|sports ground
-        infield|outfield|ground track field|track and field|football ground|cricket ground|cricket field|rugby
-        softball|sports facility|athletics|hockey field|football""",
+        ground track field|track and field|football ground|cricket ground|cricket field|rugby
+        softball|sports facility|sports complex|athletics|hockey field|football""",
     "golf": "golf course|golf|fairway|putting green|sand trap|golf green|golf club|golfing",
     "park": "park|public park|city park|parkland|recreation ground|national park|nature park|botanical garden",
     "garden": "garden|gardens|allotment|backyard|yard|courtyard|public garden|front yard",

