@@ -243,7 +243,7 @@ def test_a_small_restorer_beats_bicubic_on_degraded_real_tiles_that_it_never_saw
     folder = write_tiles(tmp_path / "real", pictures_of(imagery))
     small = TrainingSettings(
         RRDBShape(scale=2, blocks=1, features=32, growth=16),
-        steps=3000,
+        steps=1500,
         batch=4,
         patch=64,
         learning_rate=2e-3,
