@@ -1,73 +1,17 @@
-"""The command ``text2earth``: parses, calls, prints.
-
-Exit status 0 is done, 1 says that the work failed, 2 that the request was wrong. Progress goes to stderr; with
-``--json`` the last line of stdout is one JSON object.
-"""
+"""Commands that paint."""
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from text2earth.errors import ConfigError, RequestError, Text2EarthError
+from text2earth.cli.asking import AsJson, app, hide_loading_bars, show
+from text2earth.errors import RequestError
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="text2earth",
-    help="Train Text2Earth on image-caption shards, and paint with it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-
-
-@app.callback()
-def _root() -> None:
-    """Train Text2Earth on image-caption shards, and paint with it."""
-
-
-@app.command("train")
-def _train(
-    config: Annotated[Path, typer.Argument(help="Training configuration, TOML.")],
-    var: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of a ${NAME}; may be repeated.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Model folder; runs/NAME if left out.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train a model on shards; run again, it goes on where it was stopped."""
-    variables = _variables(var or [])
-    from text2earth.training import load_config, train
-
-    _hide_loading_bars()
-    read = load_config(config, variables=variables)
-    folder = output or Path("runs") / read.name
-    result = train(read, output=folder)
-    report = {
-        "model": str(result.folder),
-        "parameters": result.parameters,
-        "rows": result.identity.rows,
-        "seen": result.tally.seen,
-        "levels": {str(level): count for level, count in sorted(result.tally.levels.items())},
-        "truncated_captions": result.tally.truncated,
-        "skipped_rows": result.tally.skipped,
-    }
-    _print(report, as_json=as_json, text=_train_text(report))
-
-
-def _hide_loading_bars() -> None:
-    """Show the progress of painting and training only, not that of reading weights from the disk."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    of_diffusers.disable_progress_bar()
-    of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
+__all__ = ["sample"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +43,7 @@ class _Sample:
 
 
 @app.command("sample")
-def _sample(
+def sample(
     model: Annotated[str, typer.Argument(help="Model folder, or name of a zoo model.")],
     prompt: Annotated[str, typer.Argument(help="What the image is to show.")],
     level: Annotated[int | None, typer.Option(help="Zoom level 1–22; left out or 0: resolution open.")] = None,
@@ -117,7 +61,7 @@ def _sample(
     request = _Sample(model, prompt, level, seed, steps, guidance, width, height, out, lon, lat)
     request.check()
     report = _paint(request)
-    _print(
+    show(
         report,
         as_json=as_json,
         text=f"wrote {report['out']} ({report['width']}×{report['height']} px, synthetic)",
@@ -137,7 +81,7 @@ def _paint(request: _Sample) -> dict[str, Any]:
     from text2earth.provenance import Origin, footprint_m, write_geotiff, write_png
     from text2earth.sampling import load
 
-    _hide_loading_bars()
+    hide_loading_bars()
     pipeline = load(request.model)
     width, height = request.width or pipeline.image_size, request.height or pipeline.image_size
     if request.lon is not None and request.lat is not None:
@@ -161,36 +105,3 @@ def _paint(request: _Sample) -> dict[str, Any]:
     else:
         write_png(np.asarray(image), request.out, origin=origin)
     return {"out": str(request.out), "width": width, "height": height, **origin.tags()}
-
-
-def _variables(given: list[str]) -> dict[str, str]:
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise ConfigError(f"--var {text} was given; write --var NAME=VALUE")
-        found[name] = value
-    return found
-
-
-def _train_text(report: dict[str, Any]) -> str:
-    skipped = "".join(f"\nnot used: {row}: {reason}" for row, reason in report["skipped_rows"].items())
-    sizes = f"{sum(report['parameters'].values()):,} parameters, {report['rows']:,} rows"
-    cut = f"{report['truncated_captions']:,} of {report['seen']:,} captions cut at the encoder's length"
-    return f"model in {report['model']} ({sizes}; {cut}){skipped}"
-
-
-def _print(report: dict[str, Any], *, as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(report) if as_json else text)
-
-
-def main() -> None:
-    """Run the command; errors become one message on stderr and the exit status of their kind."""
-    try:
-        app()
-    except Text2EarthError as error:
-        typer.echo(f"text2earth: {error}", err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        typer.echo(f"text2earth: {error}; free the disk or mend its permissions, and run again", err=True)
-        sys.exit(1)
