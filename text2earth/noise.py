@@ -27,6 +27,8 @@ class Stream(IntEnum):
     POSTERIOR = 6
     REPLACEMENT = 7
     INITIALISATION = 8
+    SENTENCES = 20
+    MASK = 21
     NOISE_OFFSET = 21
 
 
