@@ -16,7 +16,7 @@ from transformers import CLIPTokenizer
 
 from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.conditioning import DropRates
-from text2earth.data import DatasetIdentity, Examples, RowFilter, ShardIndex, View, batches, scan
+from text2earth.data import DatasetIdentity, Examples, LatentCache, ShardIndex, batches
 from text2earth.errors import ConfigError
 from text2earth.models import (
     PRESETS,
@@ -69,10 +69,7 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
         DivergedError: If a loss is infinite or not a number.
         InterruptedTraining: If SIGTERM or SIGINT came; the state is saved.
     """
-    index = scan(
-        config.data.path,
-        rows=RowFilter(config.data.split, config.data.levels, config.data.min_quality),
-    )
+    index = config.data.index()
     folder = output / "training"
     _claim(folder, config=config, identity=index.identity)
     accelerator = Accelerator(mixed_precision=config.run.precision)
@@ -82,10 +79,14 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
         image_size=_image_size(config),
         seed=config.run.seed,
     )
-    view = View(model.image_size, config.data.view, config.data.flips)
-    examples = Examples(index, view=view, seed=config.run.seed)
+    view = config.data.view_of(model.image_size)
+    examples = Examples(index, view=view, seed=config.run.seed, images=config.data.images)
     pace = Pace(folder, config.run.checkpoint_every, config.run.log_every, config.data.workers)
     model = _with_vae(model, config=config, examples=examples, accelerator=accelerator, pace=pace)
+    if config.data.latents:
+        cache = LatentCache(config.data.latents)
+        cache.require(vae=model.vae, view=view, index=index)
+        examples = examples.with_latents(cache)
     tally = _train_denoiser(model, config=config, examples=examples, accelerator=accelerator, pace=pace)
     result = TrainResult(output, parameter_counts(model), tally, index.identity)
     if accelerator.is_main_process:
