@@ -182,7 +182,7 @@ def _rows_of_sets(index: ShardIndex) -> Integers:
 def _quotas(shares: Sequence[float], *, total: int) -> Integers:
     """Return whole numbers that add up to ``total`` and are nearest to the shares of it, each at least 1."""
     wanted = np.array(shares) * total
-    quotas = np.maximum(np.floor(wanted).astype(np.int64), 1)
+    quotas: Integers = np.maximum(np.floor(wanted).astype(np.int64), 1)
     missing = total - int(quotas.sum())
     by_rest = np.argsort(-(wanted - quotas), kind="stable")
     if missing > 0:
