@@ -3,6 +3,7 @@
 Three stock networks: a KL autoencoder (``diffusers.AutoencoderKL``), a CLIP text encoder
 (``transformers.CLIPTextModel``) and a U-Net (``diffusers.UNet2DConditionModel``) that takes the level as
 ``class_labels`` with ``class_embed_type="timestep"``. Nothing in them is ours, so their files open elsewhere.
+A preset may have the transformer of ``dit.py`` in the place of the U-Net.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from text2earth.models.dit import Text2EarthTransformer2DModel
 from text2earth.models.presets import Preset
 
 __all__ = ["Text2Earth", "build", "latent_factor", "parameter_counts", "train_tokenizer"]
@@ -31,19 +33,31 @@ class Text2Earth:
     Args:
         vae: ``AutoencoderKL``: pixels in −1…1 (B, 3, H, W) ⇄ latents (B, 4, H/f, W/f).
         text_encoder: ``CLIPTextModel``: token ids (B, 77) → states (B, 77, D).
-        unet: ``UNet2DConditionModel``: noisy latents, timestep, states, level → prediction.
+        unet: ``UNet2DConditionModel``: noisy latents, timestep, states, level → prediction; or None.
         tokenizer: ``CLIPTokenizer`` of 77 positions.
+        transformer: ``Text2EarthTransformer2DModel`` where there is no U-Net; it is called as a U-Net is.
     """
 
     vae: Any
     text_encoder: Any
     unet: Any
     tokenizer: Any
+    transformer: Any = None
+
+    @property
+    def denoiser_name(self) -> str:
+        """``"unet"`` or ``"transformer"``: the name of the network that denoises, here and in a model folder."""
+        return "unet" if self.transformer is None else "transformer"
+
+    @property
+    def denoiser(self) -> Any:
+        """The network that denoises."""
+        return getattr(self, self.denoiser_name)
 
     @property
     def image_size(self) -> int:
         """Pixels a side that the model was made for."""
-        return int(self.unet.config.sample_size) * latent_factor(self.vae)
+        return int(self.denoiser.config.sample_size) * latent_factor(self.vae)
 
 
 def build(preset: Preset, *, tokenizer: Any, image_size: int | None = None, seed: int = 0) -> Text2Earth:
@@ -68,6 +82,9 @@ def build(preset: Preset, *, tokenizer: Any, image_size: int | None = None, seed
         vae = AutoencoderKL(**preset.vae, sample_size=pixels)  # type: ignore[no-untyped-call]
         text_encoder = CLIPTextModel(text)
         _tell_words_apart(text_encoder, scale=preset.word_scale)
+        if preset.transformer:
+            transformer = Text2EarthTransformer2DModel(**preset.transformer, sample_size=pixels // factor)
+            return Text2Earth(vae, text_encoder, None, tokenizer, transformer)
         unet = UNet2DConditionModel(  # type: ignore[no-untyped-call]
             **preset.unet, sample_size=pixels // factor
         )
@@ -93,7 +110,7 @@ def parameter_counts(model: Text2Earth) -> dict[str, int]:
     """Return the number of parameters of each network."""
     return {
         name: sum(weight.numel() for weight in getattr(model, name).parameters())
-        for name in ("vae", "text_encoder", "unet")
+        for name in ("vae", "text_encoder", model.denoiser_name)
     }
 
 
