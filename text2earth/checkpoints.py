@@ -63,10 +63,19 @@ class TrainingState:
     progress: Mapping[str, Any]
 
 
-def new_scheduler(prediction: Prediction) -> Any:
-    """Return the sampler of Text2Earth: Euler, on the training schedule."""
-    from diffusers import EulerDiscreteScheduler
+def new_scheduler(prediction: Prediction, *, shift: float = 1.0) -> Any:
+    """Return the sampler that belongs to an objective: Euler, on the training schedule or on a flow's straight path.
 
+    Args:
+        prediction: What the network predicts.
+        shift: Of the times of a flow, as in training.
+    """
+    from diffusers import EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+
+    if prediction == "flow":
+        return FlowMatchEulerDiscreteScheduler(  # type: ignore[no-untyped-call]
+            num_train_timesteps=SCHEDULE.steps, shift=shift
+        )
     return EulerDiscreteScheduler(  # type: ignore[no-untyped-call]
         num_train_timesteps=SCHEDULE.steps,
         beta_start=SCHEDULE.beta_start,
@@ -79,7 +88,15 @@ def new_scheduler(prediction: Prediction) -> Any:
     )
 
 
-def save_model(model: Text2Earth, folder: Path, *, prediction: Prediction, levels: tuple[int, ...], card: str) -> None:
+def save_model(
+    model: Text2Earth,
+    folder: Path,
+    *,
+    prediction: Prediction,
+    levels: tuple[int, ...],
+    card: str,
+    shift: float = 1.0,
+) -> None:
     """Write a model folder that ``Text2EarthPipeline.from_pretrained`` reads, replacing one that is there.
 
     Args:
@@ -88,13 +105,16 @@ def save_model(model: Text2Earth, folder: Path, *, prediction: Prediction, level
         prediction: What the U-Net predicts.
         levels: Levels that it was trained on.
         card: Text of README.md.
+        shift: Of the times of a flow.
     """
     import diffusers
 
+    scheduler = new_scheduler(prediction, shift=shift)
+    components = {**_COMPONENTS, "scheduler": ("diffusers", type(scheduler).__name__)}
     index: dict[str, Any] = {
         "_class_name": "Text2EarthPipeline",
         "_diffusers_version": diffusers.__version__,
-        **{name: list(where) for name, where in _COMPONENTS.items()},
+        **{name: list(where) for name, where in components.items()},
         "trained_levels": list(levels),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +123,7 @@ def save_model(model: Text2Earth, folder: Path, *, prediction: Prediction, level
         for name in ("vae", "text_encoder", "unet"):
             getattr(model, name).to(memory_format=torch.contiguous_format).save_pretrained(fresh / name)
         model.tokenizer.save_pretrained(fresh / "tokenizer")
-        new_scheduler(prediction).save_pretrained(fresh / "scheduler")
+        scheduler.save_pretrained(fresh / "scheduler")
         (fresh / "README.md").write_text(card, encoding="utf-8")
         (fresh / MODEL_INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     (folder / MODEL_INDEX).unlink(missing_ok=True)

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     POSTERIOR = 6
     REPLACEMENT = 7
     INITIALISATION = 8
+    NOISE_OFFSET = 21
 
 
 def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator:

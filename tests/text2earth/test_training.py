@@ -13,6 +13,7 @@ from small_models import nano_config
 from text2earth.checkpoints import load_state, save_state
 from text2earth.conditioning import NULL, DropRates
 from text2earth.data import Batch, Examples, RowFilter, View, scan
+from text2earth.diffusion import Objective
 from text2earth.errors import ConfigError, DivergedError, InterruptedTraining
 from text2earth.models import PRESETS, build, train_tokenizer
 from text2earth.training import train
@@ -35,7 +36,7 @@ def model():
 
 
 def denoiser(model, rates=None, seed=0):
-    loss = DenoiserLoss(model, prediction="epsilon", min_snr_gamma=None, train_text_encoder=True)
+    loss = DenoiserLoss(model, objective=Objective(), train_text_encoder=True)
     return DenoiserStage(loss, model, rates or DropRates(), seed)
 
 

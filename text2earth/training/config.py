@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from git10m.grid import MAX_LEVEL
 from text2earth.data import ViewKind
-from text2earth.diffusion import Prediction
+from text2earth.diffusion import Objective, Prediction
 from text2earth.errors import ConfigError
 from text2earth.models.presets import PRESETS
 
@@ -105,6 +105,21 @@ class DenoiserSettings(StageSettings):
 
     train_text_encoder: bool = True
     min_snr_gamma: float | None = Field(default=None, gt=0)
+    p2_gamma: float = Field(default=0.0, ge=0)
+    p2_k: float = Field(default=1.0, gt=0)
+    noise_offset: float = Field(default=0.0, ge=0)
+    flow_mean: float = 0.0
+    flow_std: float = Field(default=1.0, gt=0)
+    flow_shift: float = Field(default=1.0, gt=0)
+
+    def objective(self, prediction: Prediction) -> Objective:
+        """Return what is optimised, for what the model predicts; see ``diffusion.Objective``.
+
+        Raises:
+            ConfigError: If the weights do not go together.
+        """
+        weights = (self.min_snr_gamma, self.p2_gamma, self.p2_k, self.noise_offset)
+        return Objective(prediction, *weights, self.flow_mean, self.flow_std, self.flow_shift)
 
 
 class RunSettings(_Strict):
@@ -160,6 +175,7 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
         raise ConfigError(f"{path}: " + "; ".join(_fault(dict(fault)) for fault in error.errors())) from error
     if config.model.preset not in PRESETS:
         raise ConfigError(f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(PRESETS)}")
+    config.denoiser.objective(config.model.prediction)
     return config
 
 

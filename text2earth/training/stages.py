@@ -6,21 +6,20 @@ each image. The module holds every trained parameter, so that it can be wrapped 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import nn
 
 from text2earth.conditioning import DropRates, drop, embed, tokenize
 from text2earth.data import Batch
-from text2earth.diffusion import SCHEDULE, Prediction, add_noise, denoising_loss, min_snr_weights, target
+from text2earth.diffusion import SCHEDULE, Objective
 from text2earth.models import Text2Earth, latent_factor
 from text2earth.noise import Stream, generator, normals
 
-__all__ = ["DenoiserLoss", "DenoiserStage", "Stage", "VaeLoss", "VaeStage", "posterior_latents"]
+__all__ = ["DenoiserLoss", "DenoiserStage", "Stage", "VaeLoss", "VaeStage", "keyed_noise", "posterior_latents"]
 
 
 class Stage(Protocol):
@@ -92,26 +91,17 @@ class DenoiserLoss(nn.Module):
 
     Args:
         model: Networks; the VAE takes no part.
-        prediction: What the U-Net predicts.
-        min_snr_gamma: γ of the Min-SNR weights, or None for equal weights.
+        objective: Times, target and weights.
         train_text_encoder: Whether the text encoder learns too.
     """
 
     alphas_cumprod: torch.Tensor
 
-    def __init__(
-        self,
-        model: Text2Earth,
-        *,
-        prediction: Prediction,
-        min_snr_gamma: float | None,
-        train_text_encoder: bool,
-    ) -> None:
+    def __init__(self, model: Text2Earth, *, objective: Objective, train_text_encoder: bool) -> None:
         super().__init__()
         self.unet = model.unet
         self.text_encoder = model.text_encoder.requires_grad_(train_text_encoder)
-        self.prediction: Prediction = prediction
-        self.min_snr_gamma = min_snr_gamma
+        self.objective = objective
         self.register_buffer("alphas_cumprod", SCHEDULE.alphas_cumprod(), persistent=False)
 
     def forward(
@@ -127,19 +117,15 @@ class DenoiserLoss(nn.Module):
         Args:
             latents: Clean and scaled, (B, C, h, w).
             noise: Unit normals of the same shape.
-            timesteps: int64 (B,), 0…999.
+            timesteps: int64 (B,), 0…999; of a flow float32 (B,), 0…1000.
             ids: Token ids, int64 (B, 77).
             levels: int64 (B,), 0…22.
         """
         at = {"timesteps": timesteps, "alphas_cumprod": self.alphas_cumprod}
-        noisy = add_noise(latents, noise, **at)
+        noisy = self.objective.noisy(latents, noise, **at)
         states = embed(ids, text_encoder=self.text_encoder)
         predicted = self.unet(noisy, timesteps, states, class_labels=levels).sample
-        wanted = target(latents, noise, prediction=self.prediction, **at)
-        if self.min_snr_gamma is None:
-            return denoising_loss(predicted, wanted)
-        weights = min_snr_weights(gamma=self.min_snr_gamma, prediction=self.prediction, **at)
-        return denoising_loss(predicted, wanted, weights=weights)
+        return self.objective.loss(predicted, latents, noise, **at)
 
 
 @dataclass
@@ -155,6 +141,7 @@ class DenoiserStage:
 
     def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
         """Return latents, noise, timesteps, token ids and levels of a batch."""
+        objective = self.module.objective
         latents = posterior_latents(self.model.vae, batch, seed=self.seed, device=device)
         conditions = [
             drop(condition, rates=self.rates, seed=self.seed, counter=counter)
@@ -162,18 +149,26 @@ class DenoiserStage:
         ]
         tokens = tokenize(conditions, tokenizer=self.model.tokenizer)
         self.truncated += tokens.truncated
-        noise = normals(self.seed, batch.counters, stream=Stream.DIFFUSION, shape=tuple(latents.shape[1:]))
+        noise = keyed_noise(batch.counters, seed=self.seed, shape=tuple(latents.shape[1:]), objective=objective)
         timesteps = [
-            int(generator(self.seed, counter, stream=Stream.TIMESTEP).integers(SCHEDULE.steps))
-            for counter in batch.counters
+            objective.draw_timestep(generator(self.seed, counter, stream=Stream.TIMESTEP)) for counter in batch.counters
         ]
         return {
             "latents": latents,
-            "noise": torch.from_numpy(noise).to(device),
-            "timesteps": torch.from_numpy(np.array(timesteps)).to(device),
+            "noise": noise.to(device),
+            "timesteps": objective.timestep_tensor(timesteps).to(device),
             "ids": tokens.ids.to(device),
             "levels": tokens.levels.to(device),
         }
+
+
+def keyed_noise(counters: Sequence[int], *, seed: int, shape: tuple[int, ...], objective: Objective) -> torch.Tensor:
+    """Return the noise of the diffusion, float32 (B, C, h, w), offset included, keyed by (seed, counter)."""
+    noise = normals(seed, counters, stream=Stream.DIFFUSION, shape=shape)
+    if objective.noise_offset:
+        shape = (shape[0], *(1 for _ in shape[1:]))
+        noise += objective.noise_offset * normals(seed, counters, stream=Stream.NOISE_OFFSET, shape=shape)
+    return torch.from_numpy(noise)
 
 
 @torch.no_grad()

@@ -188,8 +188,7 @@ def _train_denoiser(
     settings, rates = config.denoiser, config.conditions
     loss = DenoiserLoss(
         model,
-        prediction=config.model.prediction,
-        min_snr_gamma=settings.min_snr_gamma,
+        objective=settings.objective(config.model.prediction),
         train_text_encoder=settings.train_text_encoder,
     )
     drops = DropRates(rates.drop_text, rates.drop_level, rates.drop_both)
@@ -221,6 +220,7 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         prediction=config.model.prediction,
         levels=tuple(sorted(level for level in tally.levels if level)),
         card=model_card(config, facts),
+        shift=config.denoiser.flow_shift,
     )
     for stage in ("vae", "denoiser"):  # states of a training that has ended
         shutil.rmtree(result.folder / "training" / stage, ignore_errors=True)
