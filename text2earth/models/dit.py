@@ -39,9 +39,9 @@ else:
     from diffusers.loaders import PeftAdapterMixin
     from diffusers.models.modeling_utils import ModelMixin
 
-__all__ = ["Text2EarthTransformer2DModel", "rotary_positions"]
+__all__ = ["FREQUENCIES", "Text2EarthTransformer2DModel", "rotary_positions"]
 
-_FREQUENCIES = 256
+FREQUENCIES = 256
 """Sinusoidal features of a timestep, and of a level."""
 
 
@@ -98,9 +98,9 @@ class Text2EarthTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, At
             embed_dim=width,
             pos_embed_type=None,
         )
-        self.time_proj = Timesteps(_FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
-        self.time_embedding = TimestepEmbedding(_FREQUENCIES, width, cond_proj_dim=time_cond_proj_dim)
-        self.class_embedding = TimestepEmbedding(_FREQUENCIES, width)
+        self.time_proj = Timesteps(FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedding = TimestepEmbedding(FREQUENCIES, width, cond_proj_dim=time_cond_proj_dim)
+        self.class_embedding = TimestepEmbedding(FREQUENCIES, width)
         self.modulation: Any = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.caption_projection = PixArtAlphaTextProjection(  # type: ignore[no-untyped-call]
             cross_attention_dim, width

@@ -1,8 +1,18 @@
 import pytest
 import torch
 
+from text2earth.conditioning import EXTRAS
 from text2earth.errors import ModelError, RequestError
-from text2earth.models import PRESETS, Preset, Text2EarthTransformer2DModel, build, parameter_counts, train_tokenizer
+from text2earth.models import (
+    PRESETS,
+    Inputs,
+    Preset,
+    Text2EarthTransformer2DModel,
+    build,
+    parameter_counts,
+    train_tokenizer,
+    warm_start,
+)
 from text2earth.models.dit import rotary_positions
 
 
@@ -208,3 +218,30 @@ def test_blocks_are_what_fsdp_wraps_and_lora_adapts():
 def test_a_preset_has_one_denoiser(unet, transformer, said):
     with pytest.raises(ModelError, match=said):
         Preset(image_size=8, vae={}, unet=unet, text_encoder={}, transformer=transformer)
+
+
+def test_it_takes_the_further_conditions_and_the_channels_of_inpainting():
+    tokenizer = train_tokenizer(["a river"], vocab_size=600)
+    inputs = Inputs(conditions=("gsd", "source"), sources=("a", "b"), inpainting=True)
+    model = build(PRESETS["dit-tiny"], tokenizer=tokenizer, inputs=inputs)
+    assert set(parameter_counts(model)) == {"vae", "text_encoder", "transformer", "condition_embedder"}
+    extras = torch.full((3, len(EXTRAS)), float("nan"))
+    extras[1, EXTRAS.index("gsd_m")] = 10.0
+    further = model.condition_embedder(extras)
+    request = given(sample=torch.randn(3, 9, 16, 16), encoder_hidden_states=torch.randn(3, 5, 128))
+    transformer = stirred(model.denoiser)
+    with torch.no_grad():
+        found, null = (transformer(**request, timestep_cond=vector).sample for vector in (further, further[[0, 0, 0]]))
+    assert found.shape == (3, 4, 16, 16)
+    assert (found - null).flatten(1).abs().max(dim=1).values.gt(1e-4).tolist() == [False, True, False]
+
+
+def test_a_warm_start_with_new_inputs_equals_its_parent():
+    parent = stirred(network())
+    child = network(in_channels=9, out_channels=4, time_cond_proj_dim=6)
+    report = warm_start(child, parent.state_dict())
+    assert report.grown == (("patch_embed.proj.weight", (32, 4, 2, 2), (32, 9, 2, 2)),)
+    assert report.new == ("time_embedding.cond_proj.weight",)
+    sample = torch.cat([given()["sample"], torch.randn(3, 5, 8, 8)], dim=1)
+    found = predicted(child, sample=sample, timestep_cond=torch.randn(3, 6))
+    torch.testing.assert_close(found, predicted(parent))
