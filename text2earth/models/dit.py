@@ -1,9 +1,9 @@
 """A transformer that takes the place of the U-Net, for flow matching (Peebles & Xie, arXiv 2212.09748).
 
 Its conditions and its call are the U-Net's, so losses and pipelines need not know which of the two they have. All
-parts are those of ``diffusers``. The block is that of Wan (arXiv 2503.20314): self-attention with rotary positions
-and normalised queries and keys, cross-attention to the text, a feed-forward layer, and one modulation shared by all
-blocks beside a small table in each (PixArt-α's AdaLN-single, arXiv 2310.00426, section 2.3).
+parts are those of ``diffusers``. The block has the layers of Wan's (arXiv 2503.20314): self-attention with rotary
+positions and normalised queries and keys, cross-attention to the text, a feed-forward layer, and one modulation shared
+by all blocks beside a small table in each (PixArt-α's AdaLN-single, arXiv 2310.00426, section 2.3).
 
 Positions are only ever relative (RoPE, arXiv 2104.09864, one half of each head for rows and one for columns): ground
 has no corner, and a larger image is more ground at the same resolution rather than the same ground in more pixels.
@@ -24,7 +24,6 @@ from diffusers.models.embeddings import (
 )
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.normalization import AdaLayerNormContinuous
-from diffusers.models.transformers.transformer_wan import WanTransformerBlock
 from torch import nn
 
 from text2earth.errors import RequestError
@@ -33,16 +32,48 @@ if TYPE_CHECKING:
     ConfigMixin: Any
     ModelMixin: Any
     PeftAdapterMixin: Any
+    WanTransformerBlock: Any
     register_to_config: Any
 else:
     from diffusers.configuration_utils import ConfigMixin, register_to_config
     from diffusers.loaders import PeftAdapterMixin
     from diffusers.models.modeling_utils import ModelMixin
+    from diffusers.models.transformers.transformer_wan import WanTransformerBlock
 
-__all__ = ["FREQUENCIES", "Text2EarthTransformer2DModel", "rotary_positions"]
+__all__ = ["FREQUENCIES", "Text2EarthTransformer2DModel", "TransformerBlock", "rotary_positions"]
 
 FREQUENCIES = 256
 """Sinusoidal features of a timestep, and of a level."""
+
+
+class TransformerBlock(WanTransformerBlock):  # type: ignore[misc]
+    """One block; beside that of ``diffusers`` it knows where a text ends."""
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        text: torch.Tensor,
+        modulation: torch.Tensor,
+        positions: tuple[torch.Tensor, torch.Tensor],
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the tokens (B, N, D) after attention to each other, to the text, and the feed-forward layer.
+
+        Args:
+            tokens: (B, N, D).
+            text: (B, L, D).
+            modulation: Shifts, scales and gates of all blocks, (B, 6, D).
+            positions: As ``rotary_positions`` returns them.
+            mask: bool (B, 1, 1, L), False where a text does not reach; None where all counts.
+        """
+        kind = tokens.dtype
+        shift, scale, gate, shift_ff, scale_ff, gate_ff = (self.scale_shift_table + modulation.float()).chunk(6, dim=1)
+        given = (self.norm1(tokens.float()) * (1 + scale) + shift).to(kind)
+        tokens = (tokens.float() + self.attn1(given, None, None, positions) * gate).to(kind)
+        tokens = tokens + self.attn2(tokens, text, mask, None)
+        given = (self.norm3(tokens.float()) * (1 + scale_ff) + shift_ff).to(kind)
+        found: torch.Tensor = (tokens.float() + self.ffn(given) * gate_ff).to(kind)
+        return found
 
 
 class Text2EarthTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, AttentionMixin):  # type: ignore[misc]
@@ -70,8 +101,8 @@ class Text2EarthTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, At
     gradient_checkpointing: bool
 
     _supports_gradient_checkpointing = True
-    _no_split_modules = ["WanTransformerBlock"]  # noqa: RUF012  (what FSDP wraps; the name is diffusers')
-    _repeated_blocks = ["WanTransformerBlock"]  # noqa: RUF012  (what regional compilation compiles once)
+    _no_split_modules = ["TransformerBlock"]  # noqa: RUF012  (what FSDP wraps; the name is diffusers')
+    _repeated_blocks = ["TransformerBlock"]  # noqa: RUF012  (what regional compilation compiles once)
     _skip_layerwise_casting_patterns = ["patch_embed", "time_embedding", "class_embedding", "norm"]  # noqa: RUF012
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -106,7 +137,7 @@ class Text2EarthTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, At
             cross_attention_dim, width
         )
         self.blocks: Any = nn.ModuleList(
-            WanTransformerBlock(width, int(width * mlp_ratio), num_attention_heads) for _ in range(num_layers)
+            TransformerBlock(width, int(width * mlp_ratio), num_attention_heads) for _ in range(num_layers)
         )
         self.norm_out = AdaLayerNormContinuous(width, width, elementwise_affine=False, eps=1e-6)
         self.proj_out = nn.Linear(width, patch_size**2 * (out_channels or in_channels))
@@ -143,6 +174,7 @@ class Text2EarthTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, At
         encoder_hidden_states: torch.Tensor,
         class_labels: torch.Tensor | None = None,
         timestep_cond: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
         return_dict: bool = True,
     ) -> Any:
         """Return the predicted velocity as ``.sample`` (B, C, h, w), or as a tuple of it alone.
@@ -153,6 +185,7 @@ class Text2EarthTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, At
             encoder_hidden_states: Text states (B, L, D).
             class_labels: Levels (B,), 0…22; 0, the null, for all if left out.
             timestep_cond: Further conditions (B, ``time_cond_proj_dim``).
+            encoder_attention_mask: bool (B, L), False where a text does not reach; all counts if left out.
             return_dict: Whether to return an object rather than a tuple.
 
         Raises:
@@ -164,12 +197,13 @@ class Text2EarthTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, At
         text = self.caption_projection(encoder_hidden_states)
         width = int(self.config.attention_head_dim)
         positions = rotary_positions(rows, columns, width=width, device=sample.device)
+        mask = None if encoder_attention_mask is None else encoder_attention_mask[:, None, None, :].bool()
         tokens = self.patch_embed(sample)
         for block in self.blocks:
             if torch.is_grad_enabled() and self.gradient_checkpointing:
-                tokens = self._gradient_checkpointing_func(block, tokens, text, modulation, positions)
+                tokens = self._gradient_checkpointing_func(block, tokens, text, modulation, positions, mask)
             else:
-                tokens = block(tokens, text, modulation, positions)
+                tokens = block(tokens, text, modulation, positions, mask)
         patches = self.proj_out(self.norm_out(tokens, embedded))
         # (B, rows·columns, p·p·C) → (B, C, rows·p, columns·p)
         side = int(self.config.patch_size)

@@ -49,6 +49,11 @@ class Text2Earth:
     condition_embedder: Any = None
     transformer: Any = None
 
+    def networks(self) -> dict[str, Any]:
+        """Return the networks that there are, by the names of their folders in a model folder."""
+        names = ("vae", "text_encoder", "unet", "transformer", "condition_embedder")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
     @property
     def denoiser_name(self) -> str:
         """``"unet"`` or ``"transformer"``: the network that denoises, as a model folder names it."""
@@ -149,11 +154,7 @@ def latent_factor(vae: Any) -> int:
 
 def parameter_counts(model: Text2Earth) -> dict[str, int]:
     """Return the number of parameters of each network."""
-    return {
-        name: sum(weight.numel() for weight in getattr(model, name).parameters())
-        for name in ("vae", "text_encoder", "unet", "transformer", "condition_embedder")
-        if getattr(model, name) is not None
-    }
+    return {name: sum(weight.numel() for weight in network.parameters()) for name, network in model.networks().items()}
 
 
 def train_tokenizer(captions: Iterable[str], *, vocab_size: int, positions: int = 77) -> Any:

@@ -96,9 +96,10 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
 def _image_size(config: TrainConfig) -> int:
     preset = PRESETS[config.model.preset]
     size = config.model.image_size or preset.image_size
-    step = 2 ** (len(preset.vae["block_out_channels"]) + len(preset.unet["block_out_channels"]) - 2)
-    if size % step:
-        raise ConfigError(f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {step}")
+    if size % preset.size_step:
+        raise ConfigError(
+            f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {preset.size_step}"
+        )
     return size
 
 
@@ -214,8 +215,10 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         truncated=tally.truncated,
         skipped=tally.skipped,
     )
+    for network in model.networks().values():
+        network.cpu()
     save_model(
-        Text2Earth(model.vae.cpu(), model.text_encoder.cpu(), model.unet.cpu(), model.tokenizer),
+        model,
         result.folder,
         prediction=config.model.prediction,
         levels=tuple(sorted(level for level in tally.levels if level)),

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from diffusers.models.transformers.transformer_wan import WanTransformerBlock
 
 from text2earth.conditioning import EXTRAS
 from text2earth.errors import ModelError, RequestError
@@ -110,6 +111,26 @@ def test_further_conditions_start_at_no_effect():
     assert missing.missing_keys == ["time_embedding.cond_proj.weight"]
     found = predicted(further, timestep_cond=torch.randn(3, 6, generator=seeded(3)))
     assert torch.equal(found, predicted(plain))
+
+
+def test_what_lies_behind_the_end_of_a_text_does_not_count():
+    transformer = stirred(network())
+    states = given()["encoder_hidden_states"]
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] * 5])
+    found = predicted(transformer, encoder_attention_mask=mask)
+    whole = predicted(transformer)
+    torch.testing.assert_close(found[::2], whole[::2])
+    short = predicted(transformer, encoder_hidden_states=states[:, :3])
+    torch.testing.assert_close(found[1], short[1])
+    assert float((found[1] - whole[1]).abs().max()) > 1e-3
+
+
+def test_a_block_computes_what_that_of_diffusers_does():
+    block = stirred(network()).blocks[0]
+    theirs = WanTransformerBlock(32, 128, 2)
+    theirs.load_state_dict(block.state_dict())
+    given_ = (torch.randn(3, 16, 32), torch.randn(3, 5, 32), torch.randn(3, 6, 32), rotary_positions(4, 4, width=16))
+    torch.testing.assert_close(block(*given_), theirs(*given_))
 
 
 def test_a_timestep_may_be_one_number_for_all():
