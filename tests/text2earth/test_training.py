@@ -17,7 +17,8 @@ from text2earth.diffusion import Objective
 from text2earth.errors import ConfigError, DivergedError, InterruptedTraining
 from text2earth.models import PRESETS, build, train_tokenizer
 from text2earth.training import train
-from text2earth.training.loop import Pace, _Run, run_stage
+from text2earth.training.loop import Pace, Phase, _Run, run_stage
+from text2earth.training.parallel import Spread
 from text2earth.training.stages import DenoiserLoss, DenoiserStage
 
 
@@ -91,12 +92,12 @@ def test_a_killed_run_ends_at_the_same_weights(model_folder, small_tiles, tmp_pa
     """Killed at any step, also between states and within the first stage, and run again: equal to the bit."""
     taken, take = 0, _Run._take
 
-    def take_or_die(run, micro_batches):
+    def take_or_die(run, phase, micro_batches):
         nonlocal taken
         if taken == steps_before_kill:
             raise _KilledError
         taken += 1
-        return take(run, micro_batches)
+        return take(run, phase, micro_batches)
 
     output = tmp_path / "model"
     with monkeypatch.context() as patch:
@@ -115,11 +116,11 @@ def test_a_killed_run_ends_at_the_same_weights(model_folder, small_tiles, tmp_pa
 def test_sigterm_saves_and_stops_and_the_next_run_goes_on(model_folder, small_tiles, tmp_path, monkeypatch):
     take = _Run._take
 
-    def take_and_be_told(run, micro_batches):
-        line = take(run, micro_batches)
+    def take_and_be_told(run, phase, micro_batches):
+        taken = take(run, phase, micro_batches)
         if run.stage.name == "denoiser" and run.step == 5:
             os.kill(os.getpid(), signal.SIGTERM)
-        return line
+        return taken
 
     config, output = nano_config(small_tiles, checkpoint_every=1000), tmp_path / "model"
     with monkeypatch.context() as patch:
@@ -158,9 +159,9 @@ def test_a_loss_that_is_not_a_number_stops_with_the_rows(small_tiles, tmp_path, 
         run_stage(
             stage,
             settings=nano_config(small_tiles).denoiser,
-            examples=examples,
+            phases=[Phase(nano_config(small_tiles).denoiser, examples)],
             first_counter=0,
-            accelerator=Accelerator(),
+            spread=Spread(Accelerator()),
             pace=Pace(tmp_path, 100, 1, 0),
         )
 
@@ -173,7 +174,8 @@ def test_average_moves_and_is_what_is_published(small_tiles, tmp_path):
     examples = Examples(scan(str(small_tiles), rows=RowFilter()), view=View(16), seed=0)
     settings = config.denoiser.model_copy(update={"steps": 12, "ema_power": 0.3})
     pace = Pace(tmp_path, 11, 1, 0)
-    run_stage(stage, settings=settings, examples=examples, first_counter=0, accelerator=Accelerator(), pace=pace)
+    phases = [Phase(settings, examples)]
+    run_stage(stage, settings=settings, phases=phases, first_counter=0, spread=Spread(Accelerator()), pace=pace)
     state = load_state(tmp_path / "denoiser" / "step-00000011")
     assert state.ema.keys() == start.keys()
     moved = [name for name in start if not torch.equal(state.ema[name], start[name])]

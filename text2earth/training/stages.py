@@ -7,7 +7,7 @@ each image. The module holds every trained parameter, so that it can be wrapped 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +19,7 @@ from text2earth.diffusion import SCHEDULE, Objective
 from text2earth.models import Text2Earth, latent_factor
 from text2earth.noise import Stream, generator, normals
 
-__all__ = ["DenoiserLoss", "DenoiserStage", "Stage", "VaeLoss", "VaeStage", "keyed_noise", "posterior_latents"]
+__all__ = ["DenoiserLoss", "DenoiserStage", "Stage", "VaeLoss", "VaeStage", "keyed_noise", "moved", "posterior_latents"]
 
 
 class Stage(Protocol):
@@ -79,10 +79,10 @@ class VaeStage:
 
     def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
         """Return ``pixels`` and ``noise`` of a batch."""
-        pixels = batch.pixels.to(device, memory_format=torch.channels_last)
+        pixels = moved(batch.pixels, device).to(memory_format=torch.channels_last)
         return {
             "pixels": pixels,
-            "noise": _posterior_noise(self.module.vae, batch, seed=self.seed).to(device),
+            "noise": moved(_posterior_noise(self.module.vae, batch, seed=self.seed), device),
         }
 
 
@@ -139,6 +139,10 @@ class DenoiserStage:
     name: str = "denoiser"
     truncated: int = 0
 
+    def undropped(self, *, seed: int) -> DenoiserStage:
+        """Return the same stage with other draws and every condition kept, to validate with."""
+        return replace(self, rates=DropRates(0.0, 0.0, 0.0), seed=seed, truncated=0)
+
     def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
         """Return latents, noise, timesteps, token ids and levels of a batch."""
         objective = self.module.objective
@@ -155,10 +159,10 @@ class DenoiserStage:
         ]
         return {
             "latents": latents,
-            "noise": noise.to(device),
-            "timesteps": objective.timestep_tensor(timesteps).to(device),
-            "ids": tokens.ids.to(device),
-            "levels": tokens.levels.to(device),
+            "noise": moved(noise, device),
+            "timesteps": moved(objective.timestep_tensor(timesteps), device),
+            "ids": moved(tokens.ids, device),
+            "levels": moved(tokens.levels, device),
         }
 
 
@@ -171,11 +175,19 @@ def keyed_noise(counters: Sequence[int], *, seed: int, shape: tuple[int, ...], o
     return torch.from_numpy(noise)
 
 
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of the CPU on a device, without waiting for work that is under way there."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 @torch.no_grad()
 def posterior_latents(vae: Any, batch: Batch, *, seed: int, device: torch.device) -> torch.Tensor:
     """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter)."""
-    posterior = vae.encode(batch.pixels.to(device, memory_format=torch.channels_last)).latent_dist
-    drawn: torch.Tensor = posterior.mean + posterior.std * _posterior_noise(vae, batch, seed=seed).to(device)
+    pixels = moved(batch.pixels, device).to(memory_format=torch.channels_last)
+    posterior = vae.encode(pixels).latent_dist
+    drawn: torch.Tensor = posterior.mean + posterior.std * moved(_posterior_noise(vae, batch, seed=seed), device)
     return drawn * float(vae.config.scaling_factor)
 
 

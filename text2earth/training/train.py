@@ -17,7 +17,7 @@ from transformers import CLIPTokenizer
 from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.conditioning import DropRates
 from text2earth.data import DatasetIdentity, Examples, RowFilter, ShardIndex, View, batches, scan
-from text2earth.errors import ConfigError
+from text2earth.errors import ConfigError, ShardError
 from text2earth.models import (
     PRESETS,
     Text2Earth,
@@ -27,18 +27,32 @@ from text2earth.models import (
     train_tokenizer,
 )
 from text2earth.training.card import CardFacts, model_card
-from text2earth.training.config import TrainConfig
-from text2earth.training.loop import Pace, Tally, run_stage
+from text2earth.training.config import PhaseSettings, TrainConfig, ValidationSettings
+from text2earth.training.loop import Pace, Phase, Tally, run_stage
+from text2earth.training.parallel import Spread, whole
 from text2earth.training.stages import DenoiserLoss, DenoiserStage, VaeLoss, VaeStage, posterior_latents
+from text2earth.training.validation import Validation
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["TrainResult", "row_filter", "train"]
 
 _TOKENIZER_CAPTIONS = 200_000
 """Captions that the byte-pair encoding is learnt from, at most."""
 _SCALE_IMAGES = 256
 """Images that the scale of the latents is measured on."""
-_FREE_TO_CHANGE = {"data.path", "data.workers", "run.checkpoint_every", "run.log_every"}
-"""Settings that do not alter the numbers, so that an interrupted run may change them."""
+_FREE_TO_CHANGE = {
+    "data.path",
+    "data.workers",
+    "run.activation_checkpointing",
+    "run.checkpoint_every",
+    "run.compile",
+    "run.keep",
+    "run.log_every",
+    "run.shard",
+    "run.tensorboard",
+    *("validation", *(f"validation.{name}" for name in ValidationSettings.model_fields)),
+}
+"""Settings that do not alter what is computed (some its rounding), so that an interrupted run may change them."""
+_ENDED = "ended.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +75,74 @@ class TrainResult:
 def train(config: TrainConfig, *, output: Path) -> TrainResult:
     """Train a model, or go on with a training of the same configuration that was interrupted.
 
-    ``output`` becomes a model folder; ``output/training`` holds the log and, until the end, the states.
+    ``output`` becomes a model folder; ``output/training`` holds the log and, until the end, the states. A training
+    that has ended is not begun again.
 
     Raises:
         ConfigError: If the folder holds a training of another configuration or dataset; names the changed keys.
-        ShardError: If there is nothing to train on.
+        ShardError: If there is nothing to train on, or no row has a caption.
         DivergedError: If a loss is infinite or not a number.
         InterruptedTraining: If SIGTERM or SIGINT came; the state is saved.
     """
-    index = scan(
-        config.data.path,
-        rows=RowFilter(config.data.split, config.data.levels, config.data.min_quality),
-    )
+    run = config.run
+    accelerator = Accelerator(mixed_precision=run.precision)
+    spread = Spread(accelerator, run.shard, run.compile, run.activation_checkpointing)
+    index = scan(config.data.path, rows=row_filter(config))
     folder = output / "training"
-    _claim(folder, config=config, identity=index.identity)
-    accelerator = Accelerator(mixed_precision=config.run.precision)
+    with accelerator.main_process_first():
+        _claim(folder, config=config, identity=index.identity)
+        if (folder / _ENDED).is_file():
+            return _ended(output, index.identity)
+        _require_captions(index, config=config)
+        tokenizer = _tokenizer(folder, config=config, index=index)
     model = build(
-        PRESETS[config.model.preset],
-        tokenizer=_tokenizer(folder, config=config, index=index),
-        image_size=_image_size(config),
-        seed=config.run.seed,
+        PRESETS[config.model.preset], tokenizer=tokenizer, image_size=_image_size(config), seed=config.run.seed
     )
-    view = View(model.image_size, config.data.view, config.data.flips)
-    examples = Examples(index, view=view, seed=config.run.seed)
-    pace = Pace(folder, config.run.checkpoint_every, config.run.log_every, config.data.workers)
-    model = _with_vae(model, config=config, examples=examples, accelerator=accelerator, pace=pace)
-    tally = _train_denoiser(model, config=config, examples=examples, accelerator=accelerator, pace=pace)
+    pace = Pace(folder, run.checkpoint_every, run.log_every, config.data.workers, run.keep, run.tensorboard)
+    phases = _phases(config, index=index, image_size=model.image_size)
+    model = _with_vae(model, config=config, examples=phases[0].examples, spread=spread, pace=pace)
+    model, tally = _train_denoiser(model, config=config, phases=phases, spread=spread, pace=pace)
     result = TrainResult(output, parameter_counts(model), tally, index.identity)
     if accelerator.is_main_process:
         _publish(model, config=config, result=result)
+    accelerator.wait_for_everyone()
     return result
+
+
+def row_filter(config: TrainConfig, *, phase: PhaseSettings | None = None, split: str = "") -> RowFilter:
+    """Return which rows are trained on, narrowed to those of a phase, or those of another split."""
+    data = config.data
+    levels, quality = data.levels, data.min_quality
+    if phase is not None:
+        levels = tuple(sorted({*levels} & {*phase.levels})) if levels and phase.levels else levels or phase.levels
+        quality = quality if phase.min_quality is None else max(phase.min_quality, quality or phase.min_quality)
+        if not levels and (data.levels or phase.levels):
+            raise ConfigError(f"denoiser.phases has levels {phase.levels}, data has {data.levels}: none is in both")
+    return RowFilter(split or data.split, levels, quality)
+
+
+def _phases(config: TrainConfig, *, index: ShardIndex, image_size: int) -> list[Phase]:
+    """Return the denoiser's phases, the stage's own steps first."""
+    view = View(image_size, config.data.view, config.data.flips)
+    phases = [Phase(config.denoiser, Examples(index, view=view, seed=config.run.seed))]
+    for settings in config.denoiser.phases:
+        rows = scan(config.data.path, rows=row_filter(config, phase=settings))
+        phases.append(Phase(settings, Examples(rows, view=view, seed=config.run.seed)))
+    return phases
+
+
+def _require_captions(index: ShardIndex, *, config: TrainConfig) -> None:
+    """Refuse a dataset without text, from which no prompt could be learnt."""
+    if config.conditions.drop_text < 1.0 and not any(caption.strip() for caption in index.captions()):
+        raise ShardError(
+            f"{config.data.path} has no captions: column {index.caption_column!r} is empty in all of its "
+            f"{index.rows:,} rows; run 'git10m caption' on it, or train without text with conditions.drop_text = 1"
+        )
+
+
+def _ended(output: Path, identity: DatasetIdentity) -> TrainResult:
+    found = json.loads((output / "training" / _ENDED).read_text(encoding="utf-8"))
+    return TrainResult(output, found["parameters"], Tally.from_json(found["tally"]), identity)
 
 
 def _image_size(config: TrainConfig) -> int:
@@ -149,43 +201,49 @@ def _tokenizer(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:
     return CLIPTokenizer.from_pretrained(name)
 
 
-def _with_vae(
-    model: Text2Earth, *, config: TrainConfig, examples: Examples, accelerator: Accelerator, pace: Pace
-) -> Text2Earth:
+def _with_vae(model: Text2Earth, *, config: TrainConfig, examples: Examples, spread: Spread, pace: Pace) -> Text2Earth:
     """Train the autoencoder, or read it back if that stage has ended; set the scale of its latents."""
     name = pace.folder / "vae-trained"
     if not name.is_dir():
         settings = config.vae
         start_as_average(model.vae)
         loss = VaeLoss(model.vae, kl_weight=settings.kl_weight, gradient_weight=settings.gradient_weight)
-        stage = VaeStage(loss, config.run.seed)
-        run_stage(stage, settings=settings, examples=examples, first_counter=0, accelerator=accelerator, pace=pace)
-        scale = _latent_scale(model.vae, examples=examples, seed=config.run.seed, accelerator=accelerator)
+        run_stage(
+            VaeStage(loss, config.run.seed),
+            settings=settings,
+            phases=[Phase(settings, examples)],
+            first_counter=0,
+            # The autoencoder is small, and is not called as a whole, which sharding needs.
+            spread=replace(spread, shard=False, checkpointing=False),
+            pace=pace,
+        )
+        scale = _latent_scale(model.vae, examples=examples, seed=config.run.seed, device=spread.device)
         model.vae.register_to_config(scaling_factor=scale)
-        if accelerator.is_main_process:
+        if spread.accelerator.is_main_process:
             with replaced_folder(name) as fresh:
                 model.vae.to(memory_format=torch.contiguous_format).save_pretrained(fresh)
-        accelerator.wait_for_everyone()
+        spread.accelerator.wait_for_everyone()
     # Always from disk: a run that never stopped and one that was resumed go on from the same bytes.
     vae: Any = AutoencoderKL.from_pretrained(name, use_safetensors=True)  # type: ignore[no-untyped-call]
-    vae.to(accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
+    vae.to(spread.device, memory_format=torch.channels_last).requires_grad_(False).eval()
     return replace(model, vae=vae)
 
 
-def _latent_scale(vae: Any, *, examples: Examples, seed: int, accelerator: Accelerator) -> float:
+def _latent_scale(vae: Any, *, examples: Examples, seed: int, device: torch.device) -> float:
     """Return 1/σ of the latents, which the denoiser then sees with unit variance."""
     vae.register_to_config(scaling_factor=1.0)
     positions = [list(range(start, start + 8)) for start in range(0, _SCALE_IMAGES, 8)]
     latents = [
-        posterior_latents(vae, batch, seed=seed, device=accelerator.device).float().cpu()
+        posterior_latents(vae, batch, seed=seed, device=device).float().cpu()
         for batch in batches(examples, positions=positions)
     ]
     return 1.0 / float(torch.cat(latents).std())
 
 
 def _train_denoiser(
-    model: Text2Earth, *, config: TrainConfig, examples: Examples, accelerator: Accelerator, pace: Pace
-) -> Tally:
+    model: Text2Earth, *, config: TrainConfig, phases: list[Phase], spread: Spread, pace: Pace
+) -> tuple[Text2Earth, Tally]:
+    """Train the denoiser; return the model with its average in place, and what it met."""
     settings, rates = config.denoiser, config.conditions
     loss = DenoiserLoss(
         model,
@@ -194,14 +252,35 @@ def _train_denoiser(
     )
     drops = DropRates(rates.drop_text, rates.drop_level, rates.drop_both)
     stage = DenoiserStage(loss, model, drops, config.run.seed)
-    return run_stage(
+    tally = run_stage(
         stage,
         settings=settings,
-        examples=examples,
+        phases=phases,
         first_counter=config.vae.steps * config.vae.batch_size,
-        accelerator=accelerator,
+        spread=spread,
         pace=pace,
+        watcher=_validation(stage, config=config, spread=spread, folder=pace.folder),
     )
+    return (_in_one_piece(model, config=config) if spread.is_sharded else model), tally
+
+
+def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, folder: Path) -> Validation | None:
+    settings = config.validation
+    if settings is None:
+        return None
+    rows = scan(config.data.path, rows=row_filter(config, split=settings.split))
+    view = View(stage.model.image_size, config.data.view)
+    examples = Examples(rows, view=view, seed=settings.seed)
+    return Validation(settings, stage, examples, spread, folder, config.name)
+
+
+def _in_one_piece(model: Text2Earth, *, config: TrainConfig) -> Text2Earth:
+    """Return a sharded model as one of stock classes, on the CPU."""
+    fresh = build(PRESETS[config.model.preset], tokenizer=model.tokenizer, image_size=_image_size(config))
+    for name in (model.denoiser_name, "text_encoder"):
+        gathered = {key: whole(part).cpu() for key, part in getattr(model, name).state_dict().items()}
+        getattr(fresh, name).load_state_dict(gathered)
+    return replace(fresh, vae=model.vae)
 
 
 def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> None:
@@ -225,5 +304,7 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         card=model_card(config, facts),
         shift=config.denoiser.flow_shift,
     )
+    ended = {"parameters": result.parameters, "tally": tally.to_json()}
+    (result.folder / "training" / _ENDED).write_text(json.dumps(ended, indent=2) + "\n", encoding="utf-8")
     for stage in ("vae", "denoiser"):  # states of a training that has ended
         shutil.rmtree(result.folder / "training" / stage, ignore_errors=True)
