@@ -30,7 +30,7 @@ class Stream(IntEnum):
     INITIALISATION = 8
     SENTENCES = 20
     MASK = 21
-    NOISE_OFFSET = 22
+    NOISE_OFFSET = 31
 
 
 def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from small_models import nano_preset, steps_config
 
@@ -31,7 +31,12 @@ def noted(seen: list) -> None:
         found = inputs(stage, batch, device=device)
         parts = zip(batch.counters, batch.names, batch.pixels, *(found[name] for name in KEYED), strict=True)
         seen.extend(
-            {"counter": counter, "row": row, "pixels": digest(pixels), **dict(zip(KEYED, map(digest, rest), strict=True))}
+            {
+                "counter": counter,
+                "row": row,
+                "pixels": digest(pixels),
+                **dict(zip(KEYED, map(digest, rest), strict=True)),
+            }
             for counter, row, pixels, *rest in parts
         )
         return found

@@ -5,7 +5,7 @@ import pytest
 from text2earth.errors import ConfigError
 from text2earth.training import learning_rate, load_config
 
-PIPELINES = Path(__file__).parents[2] / "pipelines"
+PIPELINES = Path(__file__).parents[3] / "pipelines"
 
 SMALL = """
 name = "small"
