@@ -68,6 +68,8 @@ class ModelSettings(_Strict):
     image_size: int | None = Field(default=None, gt=0)
     """Pixels a side; the preset's own if left out."""
     prediction: Prediction = "epsilon"
+    start: str = ""
+    """Model folder, or name of a zoo model, whose weights are the start; without ``[vae]`` its autoencoder is kept."""
 
 
 class ConditionSettings(_Strict):
@@ -191,7 +193,7 @@ class TrainConfig(_Strict):
     data: DataSettings
     model: ModelSettings = ModelSettings()
     conditions: ConditionSettings = ConditionSettings()
-    vae: VaeSettings
+    vae: VaeSettings | None = None
     denoiser: DenoiserSettings
     run: RunSettings = RunSettings()
     validation: ValidationSettings | None = None
@@ -229,6 +231,11 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
         raise ConfigError(f"{path}: " + "; ".join(_fault(dict(fault)) for fault in error.errors())) from error
     if config.model.preset not in PRESETS:
         raise ConfigError(f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(PRESETS)}")
+    if config.vae is None and not config.model.start:
+        raise ConfigError(
+            f"{path}: vae is missing; add a section [vae], or keep the autoencoder of a model that is the start: "
+            "model.start = FOLDER or the name of a zoo model"
+        )
     config.denoiser.objective(config.model.prediction)
     return config
 

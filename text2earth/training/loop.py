@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import signal
-from collections import Counter
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -29,8 +29,9 @@ from text2earth.training.config import ScheduleSettings, StageSettings
 from text2earth.training.log import Log, cut_log
 from text2earth.training.parallel import Spread, part_of, whole
 from text2earth.training.stages import Stage
+from text2earth.training.tally import Tally
 
-__all__ = ["Pace", "Phase", "Tally", "Watcher", "learning_rate", "run_stage"]
+__all__ = ["Pace", "Phase", "Watcher", "learning_rate", "rehearsed", "run_stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +58,6 @@ class Pace:
     def log(self) -> Path:
         """One JSON object a line: stage, step, counter, loss, learning rate, gradient norm."""
         return self.folder / "log.jsonl"
-
-
-@dataclass
-class Tally:
-    """What a run has met in its data.
-
-    Args:
-        seen: Images trained on.
-        truncated: Captions among them that lost their end (dropped ones not counted).
-        levels: Images of each level, as the view labels them.
-        skipped: Reason by row, of rows that could not be used.
-    """
-
-    seen: int = 0
-    truncated: int = 0
-    levels: Counter[int] = field(default_factory=Counter)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    def add(self, batch: Batch) -> None:
-        """Count a batch."""
-        self.seen += len(batch.counters)
-        self.levels.update(condition.level for condition in batch.conditions)
-        self.skipped.update(batch.skipped)
-
-    def merge(self, other: Tally) -> None:
-        """Add what another process has met."""
-        self.seen += other.seen
-        self.truncated += other.truncated
-        self.levels.update(other.levels)
-        self.skipped.update(other.skipped)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        levels = {str(level): count for level, count in sorted(self.levels.items())}
-        return {"seen": self.seen, "truncated": self.truncated, "levels": levels, "skipped": self.skipped}
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Tally:
-        """Read what ``to_json`` returned."""
-        levels = Counter({int(level): count for level, count in found["levels"].items()})
-        return cls(found["seen"], found["truncated"], levels, dict(found["skipped"]))
 
 
 def learning_rate(step: int, *, settings: ScheduleSettings) -> float:
@@ -169,6 +129,30 @@ def run_stage(
             f"for each of {spread.accelerator.num_processes} processes × {settings.accumulate} micro-batches"
         )
     return _Run(stage, settings, phases, first_counter, spread, pace, watcher).to_the_end()
+
+
+def rehearsed(
+    stage: Stage, *, settings: StageSettings, phase: Phase, spread: Spread, folder: Path, steps: int
+) -> list[float]:
+    """Take the first steps of a stage as a run would, keep nothing, and return the seconds of each.
+
+    Args:
+        stage: What to optimise; its weights are changed.
+        settings: How.
+        phase: On which rows.
+        spread: Device, precision and processes.
+        folder: Of a training that has not begun; nothing is written there.
+        steps: How many; the first is slower, for what is set up or compiled in it.
+    """
+    run = _Run(stage, settings, [phase], 0, spread, Pace(folder, steps, steps, 0), None)
+    seconds, begun = [], time.perf_counter()
+    for number, (each, micro_batches) in enumerate(run._steps(), start=1):
+        float(run._take(each, micro_batches).loss)  # waits for the device
+        seconds.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        if number == steps:
+            break
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,10 +99,17 @@ class DenoiserLoss(nn.Module):
 
     def __init__(self, model: Text2Earth, *, objective: Objective, train_text_encoder: bool) -> None:
         super().__init__()
-        self.denoiser = model.denoiser
+        # Under the name that it has in a model folder: states and snapshots are told apart by it.
+        self.denoiser_name = model.denoiser_name
+        self.add_module(self.denoiser_name, model.denoiser)
         self.text_encoder = model.text_encoder.requires_grad_(train_text_encoder)
         self.objective = objective
         self.register_buffer("alphas_cumprod", SCHEDULE.alphas_cumprod(), persistent=False)
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network that denoises."""
+        return self.get_submodule(self.denoiser_name)
 
     def forward(
         self,

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.conditioning import DropRates
 from text2earth.data import DatasetIdentity, Examples, RowFilter, ShardIndex, View, batches, scan
-from text2earth.errors import ConfigError, ShardError
+from text2earth.errors import ConfigError, ModelError, ShardError
 from text2earth.models import (
     PRESETS,
     Text2Earth,
@@ -25,15 +26,28 @@ from text2earth.models import (
     parameter_counts,
     start_as_average,
     train_tokenizer,
+    warm_start,
 )
 from text2earth.training.card import CardFacts, model_card
-from text2earth.training.config import PhaseSettings, TrainConfig, ValidationSettings
-from text2earth.training.loop import Pace, Phase, Tally, run_stage
+from text2earth.training.config import PhaseSettings, TrainConfig, VaeSettings, ValidationSettings
+from text2earth.training.loop import Pace, Phase, run_stage
 from text2earth.training.parallel import Spread, whole
 from text2earth.training.stages import DenoiserLoss, DenoiserStage, VaeLoss, VaeStage, posterior_latents
+from text2earth.training.tally import Tally
 from text2earth.training.validation import Validation
+from text2earth.zoo import find
 
-__all__ = ["TrainResult", "row_filter", "train"]
+__all__ = [
+    "TrainResult",
+    "denoiser_stage",
+    "image_size",
+    "new_model",
+    "row_filter",
+    "tokenizer_of",
+    "train",
+    "training_phases",
+    "vae_stage",
+]
 
 _TOKENIZER_CAPTIONS = 200_000
 """Captions that the byte-pair encoding is learnt from, at most."""
@@ -94,12 +108,10 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
         if (folder / _ENDED).is_file():
             return _ended(output, index.identity)
         _require_captions(index, config=config)
-        tokenizer = _tokenizer(folder, config=config, index=index)
-    model = build(
-        PRESETS[config.model.preset], tokenizer=tokenizer, image_size=_image_size(config), seed=config.run.seed
-    )
+        tokenizer = tokenizer_of(folder, config=config, index=index)
+    model = new_model(config, tokenizer=tokenizer, report=folder / "start.txt")
     pace = Pace(folder, run.checkpoint_every, run.log_every, config.data.workers, run.keep, run.tensorboard)
-    phases = _phases(config, index=index, image_size=model.image_size)
+    phases = training_phases(config, index=index, image_size=model.image_size)
     model = _with_vae(model, config=config, examples=phases[0].examples, spread=spread, pace=pace)
     model, tally = _train_denoiser(model, config=config, phases=phases, spread=spread, pace=pace)
     result = TrainResult(output, parameter_counts(model), tally, index.identity)
@@ -121,7 +133,7 @@ def row_filter(config: TrainConfig, *, phase: PhaseSettings | None = None, split
     return RowFilter(split or data.split, levels, quality)
 
 
-def _phases(config: TrainConfig, *, index: ShardIndex, image_size: int) -> list[Phase]:
+def training_phases(config: TrainConfig, *, index: ShardIndex, image_size: int) -> list[Phase]:
     """Return the denoiser's phases, the stage's own steps first."""
     view = View(image_size, config.data.view, config.data.flips)
     phases = [Phase(config.denoiser, Examples(index, view=view, seed=config.run.seed))]
@@ -129,6 +141,48 @@ def _phases(config: TrainConfig, *, index: ShardIndex, image_size: int) -> list[
         rows = scan(config.data.path, rows=row_filter(config, phase=settings))
         phases.append(Phase(settings, Examples(rows, view=view, seed=config.run.seed)))
     return phases
+
+
+def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None) -> Text2Earth:
+    """Return the model before its first step: fresh, or with the weights of the model that is its start.
+
+    Args:
+        config: Of the training.
+        tokenizer: The run's.
+        report: File that says what became of each key of the start; a transformer may start from a model with a
+            U-Net, and then only takes its autoencoder and text encoder.
+
+    Raises:
+        ModelError: If the start is no model, or of another shape; names the first keys that differ.
+    """
+    preset = PRESETS[config.model.preset]
+    model = build(preset, tokenizer=tokenizer, image_size=image_size(config), seed=config.run.seed)
+    if not config.model.start:
+        return model
+    folder, said = find(config.model.start), []
+    for name in ("vae", "text_encoder", model.denoiser_name):
+        if name == "transformer" and not (folder / name).is_dir():
+            said.append(f"{name}: fresh, for {folder} has another denoiser")
+            continue
+        said.append(f"{name}: {warm_start(getattr(model, name), _weights_of(folder / name))}")
+    scaling = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8")).get("scaling_factor")
+    if scaling is not None:
+        model.vae.register_to_config(scaling_factor=scaling)
+    if report is not None:
+        report.write_text("\n".join(said) + "\n", encoding="utf-8")
+    return model
+
+
+def _weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    """Read the weights of a component in float32, whichever of its safetensors there is: whole, in parts or fp16."""
+    whole_ones = sorted(folder.glob("*.safetensors"), key=lambda name: (".fp16." in name.name, name.name))
+    names = [name for name in whole_ones if ("fp16" in name.name) == ("fp16" in whole_ones[0].name)]
+    if not names:
+        raise ModelError(f"{folder} holds no .safetensors; convert the weights with 'text2earth convert'")
+    found: dict[str, torch.Tensor] = {}
+    for name in names:
+        found.update({key: value.float() for key, value in load_file(name).items() if value.is_floating_point()})
+    return found
 
 
 def _require_captions(index: ShardIndex, *, config: TrainConfig) -> None:
@@ -145,7 +199,12 @@ def _ended(output: Path, identity: DatasetIdentity) -> TrainResult:
     return TrainResult(output, found["parameters"], Tally.from_json(found["tally"]), identity)
 
 
-def _image_size(config: TrainConfig) -> int:
+def image_size(config: TrainConfig) -> int:
+    """Return the side of the images that are trained on, in pixels.
+
+    Raises:
+        ConfigError: If the networks cannot halve it.
+    """
     preset = PRESETS[config.model.preset]
     size = config.model.image_size or preset.image_size
     if size % preset.size_step:
@@ -188,9 +247,12 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {key: found for name, item in value.items() for key, found in _flat(item, f"{prefix}{name}.").items()}
 
 
-def _tokenizer(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:
-    """Return the run's tokenizer, trained on the captions at the first start."""
+def tokenizer_of(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:
+    """Return the run's tokenizer: that of the start, else one trained on the captions at the first run."""
     name = folder / "tokenizer"
+    if not name.is_dir() and config.model.start:
+        with replaced_folder(name) as fresh:
+            CLIPTokenizer.from_pretrained(find(config.model.start) / "tokenizer").save_pretrained(fresh)
     if not name.is_dir():
         sizes = PRESETS[config.model.preset].text_encoder
         captions = islice(index.captions(), _TOKENIZER_CAPTIONS)
@@ -203,30 +265,42 @@ def _tokenizer(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:
 
 def _with_vae(model: Text2Earth, *, config: TrainConfig, examples: Examples, spread: Spread, pace: Pace) -> Text2Earth:
     """Train the autoencoder, or read it back if that stage has ended; set the scale of its latents."""
-    name = pace.folder / "vae-trained"
+    name, settings = pace.folder / "vae-trained", config.vae
     if not name.is_dir():
-        settings = config.vae
-        start_as_average(model.vae)
-        loss = VaeLoss(model.vae, kl_weight=settings.kl_weight, gradient_weight=settings.gradient_weight)
-        run_stage(
-            VaeStage(loss, config.run.seed),
-            settings=settings,
-            phases=[Phase(settings, examples)],
-            first_counter=0,
-            # The autoencoder is small, and is not called as a whole, which sharding needs.
-            spread=replace(spread, shard=False, checkpointing=False),
-            pace=pace,
-        )
-        scale = _latent_scale(model.vae, examples=examples, seed=config.run.seed, device=spread.device)
-        model.vae.register_to_config(scaling_factor=scale)
-        if spread.accelerator.is_main_process:
-            with replaced_folder(name) as fresh:
-                model.vae.to(memory_format=torch.contiguous_format).save_pretrained(fresh)
-        spread.accelerator.wait_for_everyone()
+        if settings is None:
+            _keep_vae(model.vae, name, spread=spread)
+        else:
+            if not config.model.start:
+                start_as_average(model.vae)
+            _train_vae(model.vae, config=config, settings=settings, examples=examples, spread=spread, pace=pace)
+            scale = _latent_scale(model.vae, examples=examples, seed=config.run.seed, device=spread.device)
+            model.vae.register_to_config(scaling_factor=scale)
+            _keep_vae(model.vae, name, spread=spread)
     # Always from disk: a run that never stopped and one that was resumed go on from the same bytes.
     vae: Any = AutoencoderKL.from_pretrained(name, use_safetensors=True)  # type: ignore[no-untyped-call]
     vae.to(spread.device, memory_format=torch.channels_last).requires_grad_(False).eval()
     return replace(model, vae=vae)
+
+
+def _keep_vae(vae: Any, name: Path, *, spread: Spread) -> None:
+    if spread.accelerator.is_main_process:
+        with replaced_folder(name) as fresh:
+            vae.to(memory_format=torch.contiguous_format).save_pretrained(fresh)
+    spread.accelerator.wait_for_everyone()
+
+
+def _train_vae(
+    vae: Any, *, config: TrainConfig, settings: VaeSettings, examples: Examples, spread: Spread, pace: Pace
+) -> None:
+    run_stage(
+        vae_stage(vae, config=config, settings=settings),
+        settings=settings,
+        phases=[Phase(settings, examples)],
+        first_counter=0,
+        # The autoencoder is small, and is not called as a whole, which sharding needs.
+        spread=replace(spread, shard=False, checkpointing=False),
+        pace=pace,
+    )
 
 
 def _latent_scale(vae: Any, *, examples: Examples, seed: int, device: torch.device) -> float:
@@ -244,24 +318,32 @@ def _train_denoiser(
     model: Text2Earth, *, config: TrainConfig, phases: list[Phase], spread: Spread, pace: Pace
 ) -> tuple[Text2Earth, Tally]:
     """Train the denoiser; return the model with its average in place, and what it met."""
-    settings, rates = config.denoiser, config.conditions
-    loss = DenoiserLoss(
-        model,
-        objective=settings.objective(config.model.prediction),
-        train_text_encoder=settings.train_text_encoder,
-    )
-    drops = DropRates(rates.drop_text, rates.drop_level, rates.drop_both)
-    stage = DenoiserStage(loss, model, drops, config.run.seed)
+    stage = denoiser_stage(model, config=config)
     tally = run_stage(
         stage,
-        settings=settings,
+        settings=config.denoiser,
         phases=phases,
-        first_counter=config.vae.steps * config.vae.batch_size,
+        first_counter=0 if config.vae is None else config.vae.steps * config.vae.batch_size,
         spread=spread,
         pace=pace,
         watcher=_validation(stage, config=config, spread=spread, folder=pace.folder),
     )
     return (_in_one_piece(model, config=config) if spread.is_sharded else model), tally
+
+
+def vae_stage(vae: Any, *, config: TrainConfig, settings: VaeSettings) -> VaeStage:
+    """Return how the autoencoder is trained."""
+    loss = VaeLoss(vae, kl_weight=settings.kl_weight, gradient_weight=settings.gradient_weight)
+    return VaeStage(loss, config.run.seed)
+
+
+def denoiser_stage(model: Text2Earth, *, config: TrainConfig) -> DenoiserStage:
+    """Return how the denoiser is trained."""
+    settings, rates = config.denoiser, config.conditions
+    objective = settings.objective(config.model.prediction)
+    loss = DenoiserLoss(model, objective=objective, train_text_encoder=settings.train_text_encoder)
+    drops = DropRates(rates.drop_text, rates.drop_level, rates.drop_both)
+    return DenoiserStage(loss, model, drops, config.run.seed)
 
 
 def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, folder: Path) -> Validation | None:
@@ -276,7 +358,7 @@ def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, fo
 
 def _in_one_piece(model: Text2Earth, *, config: TrainConfig) -> Text2Earth:
     """Return a sharded model as one of stock classes, on the CPU."""
-    fresh = build(PRESETS[config.model.preset], tokenizer=model.tokenizer, image_size=_image_size(config))
+    fresh = build(PRESETS[config.model.preset], tokenizer=model.tokenizer, image_size=image_size(config))
     for name in (model.denoiser_name, "text_encoder"):
         gathered = {key: whole(part).cpu() for key, part in getattr(model, name).state_dict().items()}
         getattr(fresh, name).load_state_dict(gathered)

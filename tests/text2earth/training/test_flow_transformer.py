@@ -24,6 +24,7 @@ from text2earth.errors import InterruptedTraining, ModelError, RequestError
 from text2earth.models import PRESETS, Text2EarthTransformer2DModel
 from text2earth.sampling import Text2EarthPipeline
 from text2earth.training import load_config, train
+from text2earth.training.averaging import averaged_model
 from text2earth.training.loop import _Run
 
 RECIPES = Path(__file__).parents[3] / "pipelines"
@@ -125,6 +126,28 @@ def test_an_interrupted_training_ends_at_the_same_weights(folder, config, small_
         one, other = (load_file(place / f"{name}.safetensors") for place in (folder, output))
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_it_starts_from_a_model_with_a_unet_and_is_averaged_afterwards(model_folder, config, small_tiles, tmp_path):
+    """The autoencoder and the text encoder are taken over; snapshots of the transformer make another average."""
+    read = load_config(config, variables={"dataset": str(small_tiles)})
+    changed = {
+        "model": read.model.model_copy(update={"start": str(model_folder)}),
+        "vae": None,
+        "denoiser": read.denoiser.model_copy(update={"steps": 8, "ema_lengths": (0.05, 0.1), "ema_snapshot_every": 4}),
+    }
+    train(read.model_copy(update=changed), output=tmp_path / "model")
+    vae = "vae/diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "model" / vae).read_bytes() == (model_folder / vae).read_bytes()
+    report = next((tmp_path / "model" / "training").glob("*start*")).read_text()
+    assert "transformer: fresh" in report and "text_encoder: " in report
+    averaged_model(tmp_path / "model", output=tmp_path / "other", length=0.1)
+    one, other = (
+        load_file(tmp_path / name / "transformer" / "diffusion_pytorch_model.safetensors")
+        for name in ("model", "other")
+    )
+    assert one.keys() == other.keys() and not torch.equal(one["proj_out.weight"], other["proj_out.weight"])
+    assert paint(text2earth.load(tmp_path / "other", device="cpu")).shape == (1, 16, 16, 3)
 
 
 def test_the_command_trains_and_paints(config, small_tiles, tmp_path, monkeypatch, capsys):

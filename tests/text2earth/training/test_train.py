@@ -151,8 +151,8 @@ def test_an_image_size_that_does_not_halve_is_refused(small_tiles, tmp_path):
         train(odd, output=tmp_path / "model")
 
 
-def test_a_loss_that_is_not_a_number_stops_with_the_rows(small_tiles, tmp_path, model):
-    stage = denoiser(model)
+def test_a_loss_that_is_not_a_number_stops_with_the_rows(small_tiles, tmp_path):
+    stage = denoiser(build(PRESETS["nano"], tokenizer=train_tokenizer(["water"], vocab_size=600)))
     stage.module.alphas_cumprod = stage.module.alphas_cumprod * float("nan")
     examples = Examples(scan(str(small_tiles), rows=RowFilter()), view=View(16), seed=0)
     with pytest.raises(DivergedError, match=r"became nan at step 1, on the rows .*1[45]_\d+_5000_\d+\.jpg"):
