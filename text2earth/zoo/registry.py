@@ -48,7 +48,7 @@ class ZooModel:
         name: Of the model.
         kind: ``"text-to-image"``, ``"inpainting"`` or ``"image-text"`` (scores how well a text fits an image).
         architecture: In a few words.
-        parameters: Number of weights; None where only the shipped files know.
+        parameters: Number of weights; None where only the files know.
         licence: As its publisher says it, with what else is said about its use.
         recipe: Arguments of ``text2earth train`` that make such a model, if there are some.
         hub: Where the hub has it, if it does.
@@ -139,8 +139,8 @@ _ENTRIES = (
     ZooModel(
         "git-rsclip-base",
         "image-text",
-        "Git-RSCLIP (arXiv 2501.00895): SigLIP base, patch 16, 256 px, 64 tokens",
-        203_202_050,
+        "Git-RSCLIP (arXiv 2501.00895): SigLIP base, patch 16",
+        None,
         _APACHE,
         hub=HubSource(
             "lcybuaa/Git-RSCLIP-base",
