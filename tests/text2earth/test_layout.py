@@ -76,9 +76,9 @@ def test_a_stock_pipeline_on_the_published_weights_paints_the_same(published):
 
 def test_dtype_and_device_are_the_callers(published):
     parts = read_model(published, device="cpu", dtype=torch.bfloat16)
-    assert {parts.unet.dtype, parts.vae.dtype, parts.text_encoder.dtype} == {torch.bfloat16}
-    assert not any(tensor.is_meta for tensor in parts.text_encoder.state_dict().values())
-    assert not any(buffer.is_meta for buffer in parts.text_encoder.buffers())
+    assert {network.dtype for network in parts.networks.values()} == {torch.bfloat16}
+    assert not any(tensor.is_meta for network in parts.networks.values() for tensor in network.state_dict().values())
+    assert not any(buffer.is_meta for network in parts.networks.values() for buffer in network.buffers())
 
 
 def test_weights_are_read_a_tensor_at_a_time(model_folder, monkeypatch):
@@ -136,7 +136,7 @@ def test_weights_in_parts_and_names_of_older_versions(published):
     for number, part in enumerate((names[::2], names[1::2]), start=1):
         file = published / "unet" / f"diffusion_pytorch_model-{number:05d}-of-00002.safetensors"
         save_file({name: whole[name] for name in part}, file)
-    unet = read_model(published, device="cpu", dtype=torch.float16).unet
+    unet = read_model(published, device="cpu", dtype=torch.float16).denoiser
     assert all(torch.equal(value, whole[name]) for name, value in unet.named_parameters())
 
 
@@ -158,7 +158,7 @@ def test_attention_of_older_autoencoders(tmp_path, published):
         pointwise = "attentions.0." in name and tensor.ndim == 2
         old[renamed] = (tensor[:, :, None, None] if pointwise else tensor).contiguous()
     save_file(old, published / VAE)
-    read = read_model(published, device="cpu").vae
+    read = read_model(published, device="cpu").networks["vae"]
     assert all(torch.equal(value, dict(vae.named_parameters())[name]) for name, value in read.named_parameters())
 
 
@@ -206,4 +206,20 @@ def test_what_is_missing_or_damaged_is_named(published):
 
 def test_a_float16_variant_is_taken_where_there_is_no_other(published):
     (published / UNET).rename(published / "unet" / "diffusion_pytorch_model.fp16.safetensors")
-    assert read_model(published, device="cpu").unet.dtype == torch.float32
+    assert read_model(published, device="cpu").denoiser.dtype == torch.float32
+
+
+def test_a_model_with_further_conditions_brings_its_embedder(published, tmp_path):
+    from text2earth.models import ConditionEmbedder
+
+    embedder = ConditionEmbedder(("gsd", "month"), width=16)
+    embedder.save_pretrained(published / "condition_embedder")
+    index = json.loads((published / "model_index.json").read_text())
+    index["condition_embedder"] = ["text2earth.models.condition_embedder", "ConditionEmbedder"]
+    (published / "model_index.json").write_text(json.dumps(index))
+    found = read_model(published, device="cpu").components()["condition_embedder"]
+    assert type(found) is ConditionEmbedder and list(found.config.conditions) == ["gsd", "month"]
+    kept = dict(embedder.named_parameters())
+    assert all(torch.equal(value, kept[name]) for name, value in found.named_parameters())
+    with pytest.raises(ModelError, match=r"has the components condition_embedder, which no other layout knows"):
+        convert(published, tmp_path / "single.safetensors")

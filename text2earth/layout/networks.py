@@ -9,10 +9,16 @@ import torch
 
 from text2earth.errors import ModelError
 
-__all__ = ["NETWORKS", "check_weights", "empty_network", "expected_shapes"]
+__all__ = ["DENOISERS", "NETWORKS", "OPTIONAL", "check_weights", "empty_network", "expected_shapes", "filled"]
 
 NETWORKS = ("vae", "text_encoder", "unet")
-"""Folders of a model that hold weights."""
+"""Folders with weights of a model as it is published; every layout has these."""
+
+DENOISERS = ("unet", "transformer")
+"""Networks that denoise; a model has one of them."""
+
+OPTIONAL = ("condition_embedder",)
+"""Networks that a model of ours may have beside."""
 
 _NAMED = 3
 _BUFFERS = ("position_ids",)
@@ -22,14 +28,13 @@ def empty_network(network: str, config: Mapping[str, Any]) -> Any:
     """Return a network whose weights are shapes alone (on the meta device), its buffers real.
 
     Args:
-        network: ``"unet"``, ``"vae"`` or ``"text_encoder"``.
+        network: ``"vae"``, ``"text_encoder"``, ``"unet"``, ``"transformer"`` or ``"condition_embedder"``.
         config: Its ``config.json``.
 
     Raises:
         ModelError: If the settings are impossible.
     """
     from accelerate import init_empty_weights
-    from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     plain = {name: value for name, value in config.items() if not name.startswith("_")}
@@ -37,10 +42,26 @@ def empty_network(network: str, config: Mapping[str, Any]) -> Any:
         with init_empty_weights(include_buffers=False):
             if network == "text_encoder":
                 return CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
-            kind: Any = UNet2DConditionModel if network == "unet" else AutoencoderKL
-            return kind.from_config(plain)
+            return _class_of(network).from_config(plain)
     except (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError, NotImplementedError) as error:
         raise ModelError(f"{network}/config.json describes no network that can be: {error}") from error
+
+
+def _class_of(network: str) -> Any:
+    """Return the class of a network of ``diffusers``' kind: by the name of its folder, never by what a file says."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    from text2earth import models
+
+    known: dict[str, Any] = {
+        "vae": AutoencoderKL,
+        "unet": UNet2DConditionModel,
+        "condition_embedder": models.ConditionEmbedder,
+        "transformer": getattr(models, "Text2EarthTransformer2DModel", None),
+    }
+    if known.get(network) is None:
+        raise ModelError(f"this version of text2earth knows no network {network!r}; known are {', '.join(known)}")
+    return known[network]
 
 
 def expected_shapes(module: Any) -> dict[str, tuple[int, ...]]:

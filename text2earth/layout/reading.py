@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ import torch
 
 from text2earth.checkpoints import MODEL_INDEX, require_model_folder
 from text2earth.errors import ModelError
-from text2earth.layout.networks import NETWORKS, check_weights, empty_network, expected_shapes, filled
+from text2earth.layout.networks import (
+    DENOISERS,
+    NETWORKS,
+    OPTIONAL,
+    check_weights,
+    empty_network,
+    expected_shapes,
+    filled,
+)
 from text2earth.layout.stored import read_config, read_json, read_tensors, stored_weights
 
 __all__ = ["ModelParts", "read_model", "read_scheduler"]
@@ -21,28 +30,28 @@ _FOR_LATENTS = {"clip_sample": False, "steps_offset": 1}
 
 @dataclass(frozen=True, slots=True)
 class ModelParts:
-    """Components of a pipeline, as stock classes of ``diffusers`` and ``transformers``.
+    """Components of a pipeline, as classes of ``diffusers``, ``transformers`` and this package.
 
     Args:
-        vae: ``AutoencoderKL``.
-        text_encoder: ``CLIPTextModel``.
+        networks: By name: ``vae``, ``text_encoder``, ``unet`` (or ``transformer``), ``condition_embedder`` if any.
         tokenizer: ``CLIPTokenizer``.
-        unet: ``UNet2DConditionModel``.
         scheduler: A scheduler of ``diffusers``.
-        trained_levels: Levels that the model was trained on, where its index says them.
+        settings: What the index says beside components, such as ``trained_levels``.
     """
 
-    vae: Any
-    text_encoder: Any
+    networks: Mapping[str, Any]
     tokenizer: Any
-    unet: Any
     scheduler: Any
-    trained_levels: list[int] | None
+    settings: Mapping[str, Any]
+
+    @property
+    def denoiser(self) -> Any:
+        """The U-Net, or what takes its place."""
+        return next(self.networks[name] for name in DENOISERS if name in self.networks)
 
     def components(self) -> dict[str, Any]:
         """Return them by the names that pipelines of ``diffusers`` use."""
-        names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
-        return {name: getattr(self, name) for name in names}
+        return {**self.networks, "tokenizer": self.tokenizer, "scheduler": self.scheduler}
 
 
 def read_model(
@@ -53,7 +62,7 @@ def read_model(
     Args:
         folder: In the layout of ``diffusers``.
         device: Where the networks go; CUDA where there is a device, else the CPU.
-        dtype: Of the weights; if left out float32 on the CPU, elsewhere what the U-Net is stored in.
+        dtype: Of the weights; if left out float32 on the CPU, elsewhere what the denoiser is stored in.
 
     Raises:
         ModelError: If a part is missing, damaged, pickled, or of another shape than its config says.
@@ -63,19 +72,33 @@ def read_model(
     index = read_json(folder / MODEL_INDEX)
     networks: dict[str, Any] = {}
     stored = {}
-    for network in NETWORKS:  # all are checked before any is read
+    for network in _networks_of(folder, index):  # all are checked before any is read
         networks[network], stored[network] = _checked(folder, network)
-    wanted = dtype or (torch.float32 if where.type == "cpu" else _DTYPES[stored["unet"]])
+    denoiser = next(stored[name] for name in DENOISERS if name in stored)
+    wanted = dtype or (torch.float32 if where.type == "cpu" else _DTYPES[denoiser])
     for network, module in networks.items():
         tensors = read_tensors(folder / network, network=network, device=str(where))
         filled(module, tensors, dtype=wanted).to(where)
-    levels = index.get("trained_levels")
     return ModelParts(
-        **networks,
-        tokenizer=_tokenizer(folder / "tokenizer"),
-        scheduler=read_scheduler(folder),
-        trained_levels=[int(level) for level in levels] if isinstance(levels, list) else None,
+        networks,
+        _tokenizer(folder / "tokenizer"),
+        read_scheduler(folder),
+        {name: value for name, value in index.items() if not name.startswith("_") and not _is_component(value)},
     )
+
+
+def _networks_of(folder: Path, index: Mapping[str, Any]) -> list[str]:
+    """Return the folders with weights that a model has; what is none of a Text2Earth model is left alone."""
+    named = {name for name, value in index.items() if _is_component(value) and value[-1] is not None}
+    denoisers = [name for name in DENOISERS if name in named or (not named & set(DENOISERS) and name == "unet")]
+    if len(denoisers) != 1:
+        raise ModelError(f"{folder} has the denoisers {', '.join(denoisers)}; a Text2Earth model has one of them")
+    return [*(name for name in NETWORKS if name != "unet"), *denoisers, *(name for name in OPTIONAL if name in named)]
+
+
+def _is_component(value: Any) -> bool:
+    """Tell whether an entry of the index is a component: a pair of library and class, or of nothing."""
+    return isinstance(value, list) and len(value) == 2 and all(each is None or isinstance(each, str) for each in value)
 
 
 def read_scheduler(folder: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -42,4 +43,6 @@ def load(name: str | Path, *, device: str | torch.device | None = None, dtype: t
 
 def _pipeline_of(parts: ModelParts) -> Any:
     """Return the pipeline that fits the components of a model."""
-    return Text2EarthPipeline(**parts.components(), trained_levels=parts.trained_levels)
+    kind = Text2EarthPipeline
+    known = inspect.signature(kind.__init__).parameters
+    return kind(**parts.components(), **{name: value for name, value in parts.settings.items() if name in known})
