@@ -6,7 +6,6 @@ import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,14 +18,13 @@ from text2earth.conditioning import NULL, Condition, embed, parse, tokenize
 from text2earth.diffusion import joint_guidance, two_scale_guidance
 from text2earth.errors import ConditionError, ModelError, RequestError
 from text2earth.models import latent_factor
-from text2earth.zoo import find
 
 if TYPE_CHECKING:
     DiffusionPipeline: Any
 else:
     from diffusers import DiffusionPipeline
 
-__all__ = ["Text2EarthPipeline", "load"]
+__all__ = ["Text2EarthPipeline"]
 
 Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any]]
 
@@ -289,26 +287,6 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
             return latents
         pixels = self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return self.image_processor.postprocess(pixels, output_type=output_type)
-
-
-def load(name: str | Path, *, device: str | torch.device | None = None) -> Text2EarthPipeline:
-    """Load a model as a pipeline.
-
-    Args:
-        name: Name of a zoo model, or a folder in the layout of ``diffusers``, whatever pipeline class its
-            ``model_index.json`` names.
-        device: Where it runs; CUDA where there is a device, else the CPU.
-
-    Raises:
-        ModelError: If there is no such model, or it is not a Text2Earth model.
-    """
-    folder = find(name)
-    try:
-        pipeline = Text2EarthPipeline.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder} cannot be loaded as a Text2Earth model: {error}") from error
-    found: Text2EarthPipeline = pipeline.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return found
 
 
 def _as_conditions(
