@@ -75,7 +75,7 @@ def _facts(text: str, true: Mapping[str, Any]) -> dict[str, Any]:
 def _season(day: date, place: Mapping[str, Any] | None) -> str | None:
     """Return the season that facts hold beside a date: of the country, or of the north where no place is told."""
     country = None if place is None else place["country"]
-    lat = 45.0 if country is None else _LATITUDES[country]
+    lat = 45.0 if country is None else _LATITUDES.get(country, 45.0)
     return season(datetime(day.year, day.month, day.day), lat=lat)
 
 

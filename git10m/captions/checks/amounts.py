@@ -68,23 +68,23 @@ _ABOUT = frozenset(
     {"about", "around", "roughly", "some", "approximately", "an", "estimated", "the", "well", "to", "of"}
 )
 _SLIGHTLY = frozenset({"just", "slightly", "little", "bit", "marginally"})
-_ABOVE = frozenset({"over", "above", "exceeding", "least", "upwards", "more", "greater"})
+_ABOVE = frozenset({"over", "above", "exceeding", "least", "upwards", "more", "greater", "exceeds", "exceed"})
 _BELOW = frozenset({"under", "below", "most", "less", "fewer", "barely", "up", "only"})
 _BETWEEN_LISTED = """
     fills fill filling blankets carpets amounts amounting amount reaches limited confined restricted equals reaching
     cover covers covering covered by with make makes making made up take takes taking occupy occupies occupied for
     account accounts accounting at about around roughly approximately nearly almost over some an estimated ( , of the
     this that tile scene image area land ground surface frame view it is are being comprise comprises comprising was
-    constitute constitutes span spans most widespread class part small large moderate very a total dominate to only
+    constitute constitutes span spans most widespread class by far clearly part small large moderate very a total dominate to only
     dominates dominated landscape as under picture whole entire just more than less remaining rest includes were has
     consists consist form forms aerial satellite synthetic overhead photo photograph region remainder which occupying
-    extends extending spread spreads across here together alone in well
+    extends extending spread spreads across here together alone in well exceeds exceed exceeding each hold holds holding
 """
 _BETWEEN = frozenset(_BETWEEN_LISTED.split())
 _LINKS = frozenset({"is", "are", "was", "were", "being", "consists", "consist", "comprises", "covered", "made", "has"})
 _SHARE_VERBS_LISTED = """
     fills fill covers cover makes make takes take occupies occupy accounts account comprises comprise constitutes
-    constitute spans span amounts amount forms form extends extend represents represent
+    constitute spans span amounts amount forms form extends extend represents represent exceeds exceed holds hold
 """
 _SHARE_VERBS = frozenset(_SHARE_VERBS_LISTED.split())
 _ADJECTIVES_REACH = 3
@@ -101,6 +101,8 @@ _COVERS = frozenset(
 ) | frozenset({"covering", "filling", "occupying", "blanketing"})
 _LED_BY_LISTED = "covered by with of composed comprised made up consists occupied dominated consisting a an"
 _LED_BY = frozenset(_LED_BY_LISTED.split())
+_FOREMOST = frozenset({"largest", "dominant", "predominant", "prevailing", "principal", "main", "commonest"})
+_CLASS = frozenset({"class", "land", "cover", "use", "type"})
 _CORES = frozenset({"%", "percent", "per"}) | _FRACTIONS.keys() | _GREATER | _WHOLE | _LESSER
 
 
@@ -120,11 +122,21 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
             if word in _WHOLE and _COVERS.isdisjoint(words[claim.end : quantity.start]):
                 continue
             before = quantity, claim
-            yield Amount((claim,), quantity.least, quantity.most, quantity.said, quantity.most_of_all)
+            yield Amount(
+                _together(text, claims, claim, quantity.start),
+                quantity.least,
+                quantity.most,
+                quantity.said,
+                quantity.most_of_all,
+            )
         elif word in _PREVAILING or word in _ENTIRELY:
             yield from _adverb(text, claims, starts, i)
         elif word == "dominated" and words[i + 1 : i + 2] == ["by"]:
             yield from _listed(text, claims, starts, i + 2, Amount((), 0.5, 1.0, "dominated by", most_of_all=True))
+        elif word in _FOREMOST and words[i + 1 : i + 2] != [] and words[i + 1] in _CLASS:
+            claim = _subject(text, claims, i)
+            if claim is not None and claim.said and not claim.absent and not _parted(text, i, i + 1):
+                yield Amount((claim,), 0.5, 1.0, "dominant", most_of_all=True)
         elif word in {"dominates", "dominate", "predominates", "predominate", "prevails", "prevail"}:
             yield from _dominates(text, claims, i)
 
@@ -178,6 +190,8 @@ def _quantity_at(text: Text, i: int) -> _Quantity | None:
     scene = next((j for j in range(end + 1, min(end + 5, len(words))) if words[j] in _SCENE), None) if of else None
     if scene is None and of and words[end + 1 : end + 2] == ["this"]:
         scene = end + 1  # "of this delta", "of this quarter-section grid"
+    if scene is None and word == "half" and words[end : end + 1] in (["the"], ["this"]):  # "half the tile"
+        scene = next((j for j in range(end + 1, min(end + 4, len(words))) if words[j] in _SCENE), None)
     of_scene = scene is not None
     if scene is not None:
         end = scene + 1
@@ -312,7 +326,7 @@ def _adjacent(words: Sequence[str], claims: Sequence[Claim], starts: dict[int, i
     for j in range(end, min(end + _ADJECTIVES_REACH, len(words))):
         if j in starts:
             return claims[starts[j]]
-        if not words[j].isalpha() or words[j] in _BETWEEN:
+        if not words[j].isalpha() or words[j] in _BETWEEN or words[j] == "and":
             return None
     return None
 
@@ -322,10 +336,29 @@ def _subject(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
     words = text.words
     inner = next((claim for claim in reversed(claims) if claim.end <= start), None)
     if inner is not None and text.sentence[inner.start] == text.sentence[start]:
-        if all(word in _BETWEEN for word in words[inner.end : start]) and "," not in words[inner.end : start][1:]:
+        linked = words[inner.end : inner.end + 1] != ["and"]
+        if (
+            linked
+            and all(word in _BETWEEN for word in words[inner.end : start])
+            and "," not in words[inner.end : start][1:]
+        ):
             return inner if not _enclosed(words, inner.start, start) else _outer(text, claims, start)
         return _outer(text, claims, start)
     return None
+
+
+def _together(text: Text, claims: Sequence[Claim], claim: Claim, start: int) -> tuple[Claim, ...]:
+    """Return claims with those that are joined to it as subjects: "forest and scrub together account for"."""
+    words = text.words
+    if claim.end > start or "each" in words[claim.end : start]:
+        return (claim,)
+    listed = [claim]
+    for other in reversed([each for each in claims if each.end < claim.start]):
+        between = [word for word in words[other.end : listed[0].start] if word not in {"the", "a"}]
+        if between not in (["and"], [","], [",", "and"]) or not other.said or other.absent:
+            break
+        listed.insert(0, other)
+    return tuple(listed) if "and" in words[listed[0].end : claim.start] else (claim,)
 
 
 def _enclosed(words: Sequence[str], i: int, start: int) -> bool:
@@ -346,7 +379,11 @@ def _comma_before(words: Sequence[str], i: int) -> int | None:
 def _outer(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
     words = text.words
     verb = next((j for j in range(start - 1, max(0, start - 6), -1) if words[j] in _SHARE_VERBS), None)
-    if verb is None or words[verb - 1] != "," or any(word not in _BETWEEN for word in words[verb + 1 : start]):
+    if verb is None or any(word not in _BETWEEN for word in words[verb + 1 : start]):
+        return None
+    if words[verb - 1] == "and":  # "the water is blue near the shore and covers …"
+        return next((claim for claim in claims if text.sentence[claim.start] == text.sentence[start]), None)
+    if words[verb - 1] != ",":
         return None
     opening = _comma_before(words, verb - 1)
     return next((claim for claim in claims if claim.end == opening), None)

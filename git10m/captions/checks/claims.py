@@ -54,9 +54,13 @@ _NOT_HERE = frozenset({"nearest", "closest", "once", "formerly", "neighbouring",
 _REST = frozenset({"rest", "remainder", "otherwise", "apart", "except", "besides", "else", "beyond"})
 _OUTSIDE = frozenset({"outside", "beyond"})
 _SMALL = frozenset({"small", "tiny", "little", "few", "patch", "patches", "clump", "clumps", "pocket", "pockets"})
-_MANY = frozenset({"many", "numerous", "plenty", "lots", "abundant", "countless", "dense", "lush", "thick"})
+_MANY = frozenset(
+    {"many", "numerous", "plenty", "lots", "abundant", "countless", "dense", "lush", "thick"}
+) | frozenset({"surrounded", "surround", "enclosed"})
 _LOCAL = frozenset({"without", "devoid", "lacking", "free"})
-_NEGATED_AFTER = frozenset({"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible"})
+_NEGATED_AFTER = frozenset(
+    {"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible", "nonexistent"}
+)
 _INVERTED = frozenset({"is", "are", "can", "was", "were"})
 _ARTICLES = frozenset({"the", "a", "an", "its", "this"})
 _BEFORE_ARTICLES = _NEGATORS | _INVERTED | {"of", "or", "there", ","}
@@ -216,7 +220,9 @@ def _close(text: Text, claim: Claim) -> bool:
     """Tell whether nothing but adjectives stands between "many" and the thing: "many green trees"."""
     before = text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.start]
     last = max(i for i, word in enumerate(before) if word in _MANY)
-    return all(word.isalpha() and word not in _VERBS | _PREPOSITIONS | {"and"} for word in before[last + 1 :])
+    return all(
+        word.isalpha() and word not in _VERBS | (_PREPOSITIONS - {"by"}) | {"and"} for word in before[last + 1 :]
+    )
 
 
 def _is_figure(text: Text, claim: Claim) -> bool:
@@ -338,12 +344,15 @@ def _is_local(text: Text, end: int) -> bool:
     near = text.words[end : end + _PREDICATE_REACH]
     if not _EXCEPT.isdisjoint(near):
         return True
-    return near[:1] != [] and near[0] in _ON and _IMAGE.isdisjoint(near)
+    return near[:1] != [] and near[0] in _ON and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
 
 
 def _of_the_rest(text: Text, i: int) -> bool:
     """Tell whether an exception goes before: "the rest is undeveloped", "apart from a hut there are no buildings"."""
-    return any(text.words[j] in _REST and text.sentence[j] == text.sentence[i] for j in range(max(0, i - 12), i))
+    near = range(max(0, i - 12), i)
+    return any(
+        text.words[j] in _REST and text.sentence[j] == text.sentence[i] and ";" not in text.words[j:i] for j in near
+    )
 
 
 def _negated_after(text: Text, end: int) -> bool:

@@ -55,14 +55,18 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
 def _denied(claim: Claim, known: Known) -> str | None:
     """Return which facts deny that something is there; None when they bear it out or cannot tell."""
     name, concept = claim.concept, CONCEPTS[claim.concept]
-    if known.objects_of(name) or any(entry.concepts and _names(entry, name) for entry in known.cover or ()):
+    many = claim.many and name == "tree"
+    told = _is_told_by_objects(name, known)
+    if not many and known.objects_of(name):
+        return None
+    if not told and any(entry.concepts and _names(entry, name) for entry in known.cover or ()):
         return None
     kinds = known.kinds
-    if kinds & concept.shown_by and not _is_told_by_objects(name, known):
+    if kinds & concept.shown_by and not told:
         return None
     if name in {"snow", "ice"} and known.facts.get("season") in {"winter", "spring", "autumn"}:
         return None  # land cover knows only what stays
-    room = concept.shown_by | {"shrub"} if claim.many and name == "tree" else concept.room
+    room = concept.shown_by | {"shrub"} if many else concept.room
     if known.whole and not kinds & room and not (claim.small and kinds - _OPEN):
         return "not in the land cover"
     if concept.counted and known.would_list(name):
@@ -94,15 +98,11 @@ def _held(claim: Claim, known: Known) -> str | None:
         if entry.share >= _LEAST_HELD_SHARE and (named or (entry.kinds and entry.kinds <= kinds)):
             return f"{round(100 * entry.share)} % {' '.join(entry.words)}"
     if (claim.concept and CONCEPTS[claim.concept].counted) or claim.concept in {"water", "forest"}:
-        for thing in known.objects_of(claim.concept):
-            if _is_case(thing.concepts, claim.concept):
+        names = cases_of(claim.concept, *(("house",) if claim.concept == "residential" else ()))
+        for thing in known.objects or ():
+            if thing.concepts & names:
                 return f"{thing.kind} among the objects"
     return None
-
-
-def _is_case(concepts: frozenset[str], name: str) -> bool:
-    """Tell whether an object is a case of a concept, and not only evidence of it."""
-    return bool(concepts & cases_of(name))
 
 
 def _misjudged(amount: Amount, known: Known) -> str | None:
@@ -129,8 +129,10 @@ def _shares(claims: Sequence[Claim], known: Known) -> tuple[float, float] | None
         if claim.concept:
             concept = CONCEPTS[claim.concept]
             if not concept.kinds and not own:
-                return None
-            may = concept.shown_by | concept.kinds
+                own = [i for i, entry in enumerate(known.cover) if entry.concepts & cases_of(claim.concept)]
+                if not own:
+                    return None
+            may = concept.kinds if "water" in concept.kinds else concept.shown_by | concept.kinds
             sure = [i for i, e in enumerate(known.cover) if e.kinds is not None and e.kinds <= concept.kinds]
             open_to = [i for i, e in enumerate(known.cover) if e.kinds is None or e.kinds & may]
             named = [i for i in open_to if known.cover[i].concepts & cases_of(claim.concept)]

@@ -103,7 +103,7 @@ def countries_in(text: Text, *, masked: set[int], own: str) -> Iterator[tuple[st
     lower = not any(text.capital)
     home = {own, _ALIASES.get(own, own)}
     for match in _phrases().find(text.words, taken=masked):
-        named = text.capital[match.start] or lower
+        named = text.capital[match.end - 1] or lower
         if match.value in home or not named or not _stands_alone(text, match.start, match.end):
             continue
         before = _before(text, match.start)

@@ -80,9 +80,11 @@ def _counts_of(claim: Claim, known: Known) -> list[int]:
     found = [thing.count for thing in known.objects or () if claim.kind and thing.kind == claim.kind and thing.count]
     if claim.concept and CONCEPTS[claim.concept].counted:
         vague = frozenset(CONCEPTS[claim.concept].may_be)
-        cases = [thing for thing in known.objects or () if thing.concepts & (cases_of(claim.concept) | vague)]
+        wanted = cases_of(claim.concept)
+        cases = [thing for thing in known.objects or () if thing.concepts & wanted]
         if cases and all(thing.count is not None for thing in cases):
-            found.append(sum(thing.count or 0 for thing in cases))
+            others = [thing for thing in known.objects or () if thing.concepts & vague and not thing.concepts & wanted]
+            found.append(sum(thing.count or 0 for thing in cases + others))
     return found
 
 

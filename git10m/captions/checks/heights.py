@@ -25,6 +25,7 @@ _GROUND_LISTED = """
 _GROUND = frozenset(_GROUND_LISTED.split())
 _RELIEF = frozenset({"relief", "topography"})
 _NONE_OF_IT = frozenset({"negligible", "nil", "absent", "minimal", "slight", "flat", "imperceptible", "none"})
+_STRONG = frozenset({"pronounced", "strong", "considerable", "high", "great", "marked", "dramatic"})
 _NOT_SO = frozenset({"no", "not", "without", "neither", "nor", "nearest", "distant", "beyond", "outside", "hardly"})
 _FAR = frozenset({"nearest", "closest", "distant", "outside", "beyond"})
 _IS = frozenset(
@@ -62,7 +63,7 @@ def height_contradictions(text: Text, facts: Mapping[str, Any]) -> Iterator[str]
     if slope is not None:
         yield from _forms(text, slope=float(slope), rise=rise)
     if rise is not None:
-        yield from _heights(text, lowest=float(lowest), highest=float(highest))  # type: ignore[arg-type]
+        yield from _heights(text, lowest=float(lowest), highest=float(highest))
 
 
 def _forms(text: Text, *, slope: float, rise: float | None) -> Iterator[str]:
@@ -70,7 +71,8 @@ def _forms(text: Text, *, slope: float, rise: float | None) -> Iterator[str]:
     mountains = slope < _FLAT_SLOPE_DEG and (rise is None or rise < _FLAT_RANGE_M)
     hills = slope < _LEVEL_SLOPE_DEG and (rise is None or rise < _LEVEL_RANGE_M)
     for i, word in enumerate(words):
-        if (word in _MOUNTAINS and mountains) or (word in _HILLS and hills):
+        high = word in _RELIEF and not _STRONG.isdisjoint(words[max(0, i - 2) : i + 4])
+        if (word in _MOUNTAINS and mountains) or ((word in _HILLS or high) and hills):
             if _is_said(text, i) and words[i + 1 : i + 2] != ["bike"]:
                 yield f"{word} (mean slope is {slope:.0f}°)"
                 return
@@ -94,6 +96,8 @@ def _says_flat(text: Text, i: int) -> bool:
     words, word = text.words, text.words[i]
     if word in _FLAT_ALONE:
         return word != "plain" or words[i + 1 : i + 2] == [] or words[i + 1] in _AFTER_NOUN
+    if word == "low":
+        return words[i + 1 : i + 2] == ["lying"]
     if word in _RELIEF:
         return not _NONE_OF_IT.isdisjoint(words[i + 1 : i + 4]) and words[i + 1 : i + 2] in (["is"], ["remains"])
     if word not in _FLAT or text.joined[i]:
@@ -114,6 +118,9 @@ def _heights(text: Text, *, lowest: float, highest: float) -> Iterator[str]:
     for i, word in enumerate(words):
         if word == "level" and words[i - 1 : i] == ["sea"] and _at_the_sea(words, i) and lowest > _NEAR_SEA_LEVEL_M:
             yield f"near sea level ({shown})"
+        if word == "few" and words[i + 1 : i + 2] != [] and words[i + 1] in _METRES and _at_most(words, i):
+            if highest > _NEAR_SEA_LEVEL_M:
+                yield f"a few metres above the sea ({shown})"
         if word not in _METRES or not _of_height(text, i):
             continue
         for j in _numbers(words, i):
@@ -123,6 +130,12 @@ def _heights(text: Text, *, lowest: float, highest: float) -> Iterator[str]:
                 yield f"elevation {words[j]} m ({shown})"
             elif (below and highest > told + margin) or (above and highest < told - margin):
                 yield f"elevation {'above' if above else 'below'} {words[j]} m ({shown})"
+
+
+def _at_most(words: list[str], i: int) -> bool:
+    """Read "nowhere more than a few metres above sea level", "the whole area lies within a few metres of it"."""
+    told = not {"nowhere", "no", "within", "never", "everywhere", "whole"}.isdisjoint(words[max(0, i - 6) : i])
+    return told and "sea" in words[i + 2 : i + 6]
 
 
 def _at_the_sea(words: list[str], i: int) -> bool:
@@ -153,15 +166,13 @@ def _of_height(text: Text, i: int) -> bool:
     near = words[first : last + 1]
     if not _OF_HEIGHT.isdisjoint(near):
         return True
-    number = _numbers(words, i)
-    lead = words[max(0, number[0] - 4) : number[0]] if number else []
-    return any(each in {"lies", "lie", "situated", "located", "sits"} for each in lead) and words[i + 1 : i + 2] in (
-        [],
-        ["."],
-        [","],
-        ["and"],
-        ["above"],
-    )
+    numbers = _numbers(words, i)
+    ends = words[i + 1 : i + 2] == [] or words[i + 1] in {".", ",", ";", ")", "and", "above"}
+    if not numbers or not ends:
+        return False
+    lead = words[max(0, numbers[0] - 5) : numbers[0]]
+    bounded = not {"below", "under", "above"}.isdisjoint(lead) and not _GROUND.isdisjoint(lead)
+    return bounded or not {"lies", "lie", "situated", "located", "sits", "at", "between"}.isdisjoint(lead)
 
 
 def _numbers(words: list[str], i: int) -> list[int]:

@@ -48,6 +48,8 @@ _SEASONS = {"winter": "winter", "spring": "spring", "summer": "summer", "autumn"
 _SEASON_ADJECTIVES = {"wintry": "winter", "wintertime": "winter", "summertime": "summer", "springtime": "spring"} | {
     "autumnal": "autumn",
     "summery": "summer",
+    "midsummer": "summer",
+    "midwinter": "winter",
 }
 _ORDER = ("winter", "spring", "summer", "autumn")
 _OF_TIME = frozenset({"in", "during", "of", "early", "late", "mid", "this", "its", "from", "throughout", "at"})

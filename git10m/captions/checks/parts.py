@@ -88,6 +88,7 @@ _IMAGE = frozenset(
 _MOSTLY = frozenset(
     {"mostly", "mainly", "primarily", "chiefly", "largely", "concentrated", "predominantly", "principally"}
 )
+_NEW_SUBJECT = frozenset({"a", "an", "there", "some", "several"})
 _STOPS = frozenset({".", ";", "!", "?", "while", "whereas", "but"})
 _OF_PART_LISTED = "is are was holds hold contains contain shows show has have features includes consists comprises lies"
 _OF_PART = frozenset(_OF_PART_LISTED.split())
@@ -223,9 +224,9 @@ def _is_subject(words: Sequence[str], end: int) -> bool:
 def _is_fronted(text: Text, start: int, end: int) -> bool:
     """Tell whether a part opens its clause: ", and toward the right edge, a wood can be seen"."""
     words, i = text.words, start
-    if words[end : end + 1] != [","]:
+    if words[end : end + 1] != [","] and not (words[end : end + 1] != [] and words[end] in _NEW_SUBJECT):
         return False
-    while i and (words[i - 1] in _INTO or words[i - 1] in {"the", "its", "far"}):
+    while i and (words[i - 1] in _INTO or words[i - 1] in {"the", "its", "far", "to"}):
         i -= 1
     return i < start and words[i - 1 : i] in ([","], ["and"], [";"], ["while"])
 

@@ -157,7 +157,7 @@ TERMS: Mapping[str, str] = {
     "factory": "factory|factories|industrial building|manufacturing plant|workshop|industrial hall|production hall",
     "warehouse": "warehouse|logistics center|logistics centre|distribution center|distribution centre|storage hall",
     "power plant": """
-        power plant|power station|nuclear plant|nuclear power plant|coal plant|thermal power station|cooling tower
+        power plant|power station|nuclear plant|nuclear power plant|coal plant|thermal power station
         thermal power plant|coal fired plant|gas fired plant""",
     "commerce": """
         office building|office block|hotel|commercial|commercial building
@@ -194,8 +194,9 @@ TERMS: Mapping[str, str] = {
         intersection|crossroads|crossroad|road junction|junction|t junction|road crossing|street corner""",
     "roundabout": "roundabout|traffic circle|rotary junction",
     "interchange": "interchange|cloverleaf|spaghetti junction|highway interchange|motorway junction|motorway interchange",
-    "track": "dirt track|farm track|forest track|gravel track|vehicle track|cart track|access track|sandy track|earth track|mud track",
-    "path": "footpath|trail|walkway|hiking trail|cycle path|bike path|pathway|bike lane|path|walking path|cycleway|footway|track",
+    "track": "dirt track|unpaved track|farm track|forest track|gravel track|vehicle track|cart track|access track|sandy track|earth track|mud track",
+    "path": "trail|walkway|cycle path|bike path|pathway|bike lane|path|walking path|cycleway|footway|track",
+    "footpath": "footpath|hiking trail|walking trail|hiking path",
     "overpass": "overpass|viaduct|flyover|elevated highway|elevated road|underpass",
     "bridge": "bridge|footbridge|aqueduct|crossing bridge|bridge deck|suspension bridge|railway bridge|road bridge",
     "railway": """
@@ -251,7 +252,7 @@ TERMS: Mapping[str, str] = {
     "power line": """
         power line|powerline|pylon|transmission line|electricity line|utility line|high voltage line|overhead line""",
     "substation": "substation|electric substation|transformer station|switchyard",
-    "tower": "lighthouse|radio mast|mast|antenna|watchtower|communication tower|obelisk",
+    "tower": "lighthouse|cooling tower|radio mast|mast|antenna|watchtower|communication tower|obelisk",
     "quarry": """
         quarry|mine|open pit|open pit mine|strip mine|mining|excavation|gravel pit|sand pit|open cast mine|opencast
         mine site|mining site|mineral extraction|tailings|surface mine|gold mine|coal mine""",
@@ -274,7 +275,7 @@ WITHOUT: Mapping[str, str] = {
     "ice": "ice free",
     "road": "roadless",
     "settlement": "uninhabited|undeveloped|unbuilt|unpopulated|unsettled|non urban|uninhabitable",
-    "vegetation": "unvegetated|vegetation free|plantless",
+    "vegetation": "unvegetated|vegetation free|plantless|no plant|not any plant",
     "cloud": "cloudless|cloud free",
 }
 
