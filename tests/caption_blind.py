@@ -4,7 +4,8 @@ Each entry of ``blind_captions/*.txt`` is a caption, a line ``+ FACTS`` that bea
 ``- CLAIM: FACTS`` of which one claim is false. Facts read ``land cover ; objects ; more``: classes with percents and
 the part that holds them (``C88`` or ``Pastures=91``, ``@north-west``), kinds with counts (``house*12``), and the rest
 (``place=NAME/COUNTRY/KM/DIRECTION``, ``relief=LOWEST/HIGHEST/SLOPE``, ``date=…``); ``=`` is as in the true ones.
-Sets a and b were written before the author read the checks' code, c and d after; each was tried before it was mended.
+Sets a and b were written before the author read the checks' code, c and d after; e and f, g and h by two authors who
+never saw it. Each was tried before it was mended. The season is that of the date in the country, as facts have it.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ _BETWEEN_LISTED = """
     cover covers covering covered by with make makes making made up take takes taking occupy occupies occupied for
     account accounts accounting at about around roughly approximately nearly almost over some an estimated ( , of the
     this that tile scene image area land ground surface frame view it is are being comprise comprises comprising was
-    constitute constitutes span spans most widespread class by far clearly part small large moderate very a total dominate to only
-    dominates dominated landscape as under picture whole entire just more than less remaining rest includes were has
+    constitute constitutes span spans most widespread class by far clearly part small large moderate very a total dominate
+    to only dominates dominated landscape as under picture whole entire just more than less remaining rest includes were has
     consists consist form forms aerial satellite synthetic overhead photo photograph region remainder which occupying
     extends extending spread spreads across here together alone in well exceeds exceed exceeding each hold holds holding
 """
@@ -96,9 +96,10 @@ _SCENE_LISTED = """
 """
 _SCENE = frozenset(_SCENE_LISTED.split())
 _IMAGE = frozenset({"scene", "image", "tile", "frame", "view", "picture", "photo", "photograph"})
-_COVERS = frozenset(
-    {"covers", "cover", "occupies", "occupy", "fills", "fill", "blankets", "blanket", "carpets"}
-) | frozenset({"covering", "filling", "occupying", "blanketing"})
+_COVERS_LISTED = """
+    covers cover occupies occupy fills fill blankets blanket carpets covering filling occupying blanketing
+"""
+_COVERS = frozenset(_COVERS_LISTED.split())
 _LED_BY_LISTED = "covered by with of composed comprised made up consists occupied dominated consisting a an"
 _LED_BY = frozenset(_LED_BY_LISTED.split())
 _FOREMOST = frozenset({"largest", "dominant", "predominant", "prevailing", "principal", "main", "commonest"})

@@ -55,23 +55,34 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
 def _denied(claim: Claim, known: Known) -> str | None:
     """Return which facts deny that something is there; None when they bear it out or cannot tell."""
     name, concept = claim.concept, CONCEPTS[claim.concept]
-    many = claim.many and name == "tree"
-    told = _is_told_by_objects(name, known)
-    if not many and known.objects_of(name):
-        return None
-    if not told and any(entry.concepts and _names(entry, name) for entry in known.cover or ()):
-        return None
-    kinds = known.kinds
-    if kinds & concept.shown_by and not told:
+    many_trees = claim.many and name == "tree"
+    if _is_borne_out(name, known, strictly=many_trees):
         return None
     if name in {"snow", "ice"} and known.facts.get("season") in {"winter", "spring", "autumn"}:
         return None  # land cover knows only what stays
-    room = concept.shown_by | {"shrub"} if many else concept.room
+    kinds = known.kinds
+    room = concept.shown_by | {"shrub"} if many_trees else concept.room
     if known.whole and not kinds & room and not (claim.small and kinds - _OPEN):
         return "not in the land cover"
-    if concept.counted and known.would_list(name):
-        return "not among the objects"
-    return None
+    return "not among the objects" if concept.counted and known.would_list(name) else None
+
+
+def _is_borne_out(name: str, known: Known, *, strictly: bool) -> bool:
+    """Tell whether an object, a class by its name, or a kind of land cover shows a thing.
+
+    Args:
+        name: Concept.
+        known: Facts.
+        strictly: Only cases of it do: a settlement shows no mass of trees.
+    """
+    objects = known.objects or ()
+    if strictly and any(thing.concepts & cases_of(name, "forest", "orchard") for thing in objects):
+        return True
+    if not strictly and known.objects_of(name):
+        return True
+    if _is_told_by_objects(name, known):
+        return False
+    return any(_names(entry, name) for entry in known.cover or ()) or bool(known.kinds & CONCEPTS[name].shown_by)
 
 
 def _is_told_by_objects(name: str, known: Known) -> bool:

@@ -118,9 +118,9 @@ def _heights(text: Text, *, lowest: float, highest: float) -> Iterator[str]:
     for i, word in enumerate(words):
         if word == "level" and words[i - 1 : i] == ["sea"] and _at_the_sea(words, i) and lowest > _NEAR_SEA_LEVEL_M:
             yield f"near sea level ({shown})"
-        if word == "few" and words[i + 1 : i + 2] != [] and words[i + 1] in _METRES and _at_most(words, i):
-            if highest > _NEAR_SEA_LEVEL_M:
-                yield f"a few metres above the sea ({shown})"
+        few = word == "few" and not _METRES.isdisjoint(words[i + 1 : i + 2]) and _at_most(words, i)
+        if few and highest > _NEAR_SEA_LEVEL_M:
+            yield f"a few metres above the sea ({shown})"
         if word not in _METRES or not _of_height(text, i):
             continue
         for j in _numbers(words, i):
@@ -139,17 +139,12 @@ def _at_most(words: list[str], i: int) -> bool:
 
 
 def _at_the_sea(words: list[str], i: int) -> bool:
-    """Tell "close to sea level" from "500 metres above sea level" and "sea level rise"."""
+    """Tell "close to sea level", "within a few metres of sea level" from "500 metres above sea level"."""
     before = words[max(0, i - 8) : i - 1]
-    return (
-        (
-            not any(word[:1].isdigit() for word in before)
-            and not {"above", "below", "far", "metres", "meters"}.isdisjoint(before[-2:]) is False
-            and words[i + 1 : i + 2] not in (["rise"], ["is"])
-        )
-        or before[-2:] == ["just", "above"]
-        or "few" in before
-    )
+    if "few" in before or before[-2:] == ["just", "above"]:
+        return True
+    heights = any(word[:1].isdigit() for word in before) or not {"above", "below", "far"}.isdisjoint(before[-2:])
+    return not heights and words[i + 1 : i + 2] not in (["rise"], ["is"])
 
 
 def _of_height(text: Text, i: int) -> bool:

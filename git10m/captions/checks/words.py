@@ -36,7 +36,11 @@ TERMS: Mapping[str, str] = {
         lake|lakeside|lakeshore|lakefront|reservoir|loch|tarn|lacustrine|impoundment|water reservoir|lake shore|laguna
         crater lake""",
     "pond": "pond|pool|fishpond|waterhole|water hole|watering hole|duck pond|farm pond|fish pond",
-    "basin": "retention basin|detention basin|settling basin|settling pond|sedimentation tank|clarifier|sewage lagoon|circular basin|round basin|rectangular basin|concrete basin|treatment basin|water basin|storage basin|storage pond|infiltration basin",
+    "basin": """
+        retention basin|detention basin|settling basin|settling pond|sedimentation tank|clarifier|sewage lagoon
+        circular basin|round basin|rectangular basin|concrete basin|treatment basin|water basin|storage basin
+        storage pond|infiltration basin
+    """,
     "salt pond": "salt pond|salt pan|salt works|saltworks|evaporation pond|salt evaporation pond|saltern|salina",
     "pool": "swimming pool|outdoor pool|garden pool|backyard pool|lido",
     "harbour": """
@@ -57,7 +61,8 @@ TERMS: Mapping[str, str] = {
         forest canopy|canopy|taiga|boreal|conifer|coniferous|coniferous trees|deciduous|broadleaf|broad leaved forest
         pine|spruce|fir|fir tree|birch|beech|eucalyptus|eucalypt|larch|evergreen forest|pine tree|pinewood|timberland
         afforested|tree covered|timber covered|timbered|tree clad|treed hills|sylvan|silviculture|tree plantation
-        thicket|backwoods|forestry|treed slope|dense trees|densely treed|treetop|pine plantation|conifer plantation|coniferous plantation|forest plantation
+        thicket|backwoods|forestry|treed slope|dense trees|densely treed|treetop|pine plantation
+        conifer plantation|coniferous plantation|forest plantation
         timber plantation|spruce plantation|eucalyptus plantation|plantation forest|understory|forest floor|clearcut
         clear cut|logging|cloud forest""",
     "tree": """
@@ -105,7 +110,8 @@ TERMS: Mapping[str, str] = {
     "arid": "arid|semi arid|semiarid|parched|badlands|desolate ground|wasteland|desiccated",
     "bare land": """
         bare land|barren|barren land|barren ground|bare rock|bare surface|unvegetated|denuded|barren terrain
-        barren landscape|bare terrain|bare area|barren hills|bare mountain|bare hill|bare slope|barren mountain|barren slope
+        barren landscape|bare terrain|bare area|barren hills|bare mountain|bare hill|bare slope|barren mountain
+        barren slope
         bare mountainside|bare hillside|bare land surface""",
     "soil": """
         soil|bare soil|bare ground|bare earth|exposed soil|exposed earth|dirt|mud|muddy|clay|loess|bare patch
@@ -184,17 +190,26 @@ TERMS: Mapping[str, str] = {
         tarred road|bus station|unpaved road|winding road|toll booth|toll plaza""",
     "main road": "main road|major road|arterial|arterial road|main street|through road|main thoroughfare",
     "highway": """
-        highway|dual carriageway|ring road|beltway|bypass|multi lane|multilane|divided highway|slip road|on ramp|off ramp
+        highway|dual carriageway|ring road|beltway|bypass|multi lane|multilane|divided highway|slip road|on ramp
+        off ramp
         trunk road|primary road|four lane|six lane|four lane road|six lane road|state highway""",
     "motorway": "motorway|freeway|expressway|interstate|turnpike|autobahn|autoroute|autostrada|eight lane",
     "by-road": "country road|rural road|byroad|minor road|local road|back road|country lane",
-    "street": "street|lane|alley|driveway|avenue|boulevard|sidewalk|promenade|crosswalk|cobbled|laneway|residential road",
+    "street": """
+        street|lane|alley|driveway|avenue|boulevard|sidewalk|promenade|crosswalk|cobbled|laneway
+        residential road
+    """,
     "paved": "pavement|paved|asphalt|asphalted|tarmac",
     "intersection": """
         intersection|crossroads|crossroad|road junction|junction|t junction|road crossing|street corner""",
     "roundabout": "roundabout|traffic circle|rotary junction",
-    "interchange": "interchange|cloverleaf|spaghetti junction|highway interchange|motorway junction|motorway interchange",
-    "track": "dirt track|unpaved track|farm track|forest track|gravel track|vehicle track|cart track|access track|sandy track|earth track|mud track",
+    "interchange": """
+        interchange|cloverleaf|spaghetti junction|highway interchange|motorway junction|motorway interchange
+    """,
+    "track": """
+        dirt track|unpaved track|farm track|forest track|gravel track|vehicle track|cart track|access track
+        sandy track|earth track|mud track
+    """,
     "path": "trail|walkway|cycle path|bike path|pathway|bike lane|path|walking path|cycleway|footway|track",
     "footpath": "footpath|hiking trail|walking trail|hiking path",
     "overpass": "overpass|viaduct|flyover|elevated highway|elevated road|underpass",
@@ -291,8 +306,10 @@ FIGURATIVE = """
     glacier bed|old glacier|former glacier|glacial valley|dry river|dry riverbed|dry river bed|dry lake|dry lakebed
     dry lake bed|riverbed|river bed|lakebed|lake bed|dry creek|dry creek bed|creek bed|dry stream|dry stream bed
     stream bed|dried up lake|dried up river|dried lake|former lake|wadi|ephemeral stream|dry wash|dry canal|bay window
-    loading bay|loading dock|port of entry|packing house|pump house|boat house|bath house|power house|animal track|cattle track
-    cattle trail|tyre track|tire track|bay tree|docking station|data port|port side|portside|view port|boat shaped|ship shaped
+    loading bay|loading dock|port of entry|packing house|pump house|boat house|bath house|power house
+    animal track|cattle track
+    cattle trail|tyre track|tire track|bay tree|docking station|data port|port side|portside|view port
+    boat shaped|ship shaped
     housing of|housing unit of the sensor|satellite dish|water main|water mains|water table|groundwater|ground water
     rainwater|wastewater|waste water|watershed|water tower tank|watermark|water vapor|water vapour|underwater cable
     drinking water|watering|mine field|minefield|mining data|tree shaped|tree structure|tree diagram|palm shaped
