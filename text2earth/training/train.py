@@ -80,7 +80,8 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
         seed=config.run.seed,
     )
     view = config.data.view_of(model.image_size)
-    examples = Examples(index, view=view, seed=config.run.seed, images=config.data.images)
+    data = config.data
+    examples = Examples(index, view=view, seed=config.run.seed, images=data.images, window_groups=data.window_groups)
     pace = Pace(folder, config.run.checkpoint_every, config.run.log_every, config.data.workers)
     model = _with_vae(model, config=config, examples=examples, accelerator=accelerator, pace=pace)
     if config.data.latents:
