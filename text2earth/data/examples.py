@@ -152,6 +152,16 @@ class Examples:
     def __setstate__(self, asked: _Asked) -> None:
         self._start(asked)  # loader workers start with empty caches
 
+    @property
+    def index(self) -> ShardIndex:
+        """The rows that they are cut from."""
+        return self._index
+
+    @property
+    def view(self) -> View:
+        """How they are cut."""
+        return self._view
+
     def __len__(self) -> int:
         """Return the rows of an epoch; counters go on beyond it."""
         return self._index.rows

@@ -19,9 +19,10 @@ from git10m.grid import MAX_LEVEL
 from text2earth.data import RowFilter, ShardIndex, View, ViewKind, mixture, scan
 from text2earth.data.filters import columns_of
 from text2earth.data.order import WINDOW_GROUPS
-from text2earth.diffusion import Prediction
+from text2earth.diffusion import Objective, Prediction
 from text2earth.errors import ConfigError, ShardError
 from text2earth.models.presets import PRESETS
+from text2earth.training.parallel import Compiler
 
 __all__ = [
     "ConditionSettings",
@@ -29,10 +30,13 @@ __all__ = [
     "DenoiserSettings",
     "MixSettings",
     "ModelSettings",
+    "PhaseSettings",
     "RunSettings",
+    "ScheduleSettings",
     "StageSettings",
     "TrainConfig",
     "VaeSettings",
+    "ValidationSettings",
     "load_config",
 ]
 
@@ -43,6 +47,11 @@ Level = Annotated[int, Field(ge=0, le=MAX_LEVEL)]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _all_of(*wheres: str) -> str:
+    """Return the expression that asks for every one of some."""
+    return " and ".join(f"({each})" for each in wheres if each.strip())
 
 
 class MixSettings(_Strict):
@@ -111,9 +120,26 @@ class DataSettings(_Strict):
         weights = [each.weight for each in sets if each.weight is not None]
         return mixture(indexes, weights=weights or None, temperature=self.temperature)
 
+    def narrowed(self, phase: PhaseSettings) -> DataSettings:
+        """Return these settings for the rows of a phase.
+
+        Raises:
+            ConfigError: If they and the phase have no level in common.
+        """
+        levels = tuple(sorted({*self.levels} & {*phase.levels})) if self.levels and phase.levels else ()
+        if self.levels and phase.levels and not levels:
+            raise ConfigError(f"denoiser.phases has levels {phase.levels}, data has {self.levels}: none is in both")
+        least = [quality for quality in (self.min_quality, phase.min_quality) if quality is not None]
+        return self.model_copy(
+            update={
+                "levels": levels or self.levels or phase.levels,
+                "min_quality": max(least, default=None),
+                "where": _all_of(self.where, phase.where),
+            }
+        )
+
     def _filter(self, where: str, *, split: str) -> RowFilter:
-        both = " and ".join(f"({each})" for each in (self.where, where) if each.strip())
-        return RowFilter(split, self.levels, self.min_quality, both, self.images)
+        return RowFilter(split, self.levels, self.min_quality, _all_of(self.where, where), self.images)
 
     def view_of(self, image_size: int) -> View:
         """Return how a tile becomes an image of ``image_size`` pixels a side."""
@@ -127,6 +153,8 @@ class ModelSettings(_Strict):
     image_size: int | None = Field(default=None, gt=0)
     """Pixels a side; the preset's own if left out."""
     prediction: Prediction = "epsilon"
+    start: str = ""
+    """Model folder, or name of a zoo model, whose weights are the start; without ``[vae]`` its autoencoder is kept."""
 
 
 class ConditionSettings(_Strict):
@@ -137,22 +165,43 @@ class ConditionSettings(_Strict):
     drop_both: Probability = 0.10
 
 
-class StageSettings(_Strict):
-    """How one stage is optimised: AdamW with warm-up, and a moving average of the weights."""
+class ScheduleSettings(_Strict):
+    """How many steps, at which learning rates."""
 
     steps: int = Field(gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay: Literal["cosine", "constant"] = "constant"
+
+
+class PhaseSettings(ScheduleSettings):
+    """``[[denoiser.phases]]``: steps that follow the stage's own, on some of the rows.
+
+    Weights, optimiser and average go on; ``[data]`` says which rows there are, and these keys narrow them down.
+    """
+
+    learning_rate: float = Field(gt=0)
+    levels: tuple[Level, ...] = ()
+    min_quality: float | None = None
+    where: str = ""
+
+
+class StageSettings(ScheduleSettings):
+    """How one stage is optimised: AdamW with warm-up, and a moving average of the weights."""
+
     batch_size: int = Field(gt=0)
     """Images a step, over all processes and micro-batches."""
     accumulate: int = Field(default=1, gt=0)
     """Micro-batches a step in each process."""
-    learning_rate: float = Field(default=1e-4, gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
-    decay: Literal["cosine", "constant"] = "constant"
     weight_decay: float = Field(default=0.01, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.9999, ge=0, lt=1)
     ema_power: float = Field(default=0.75, gt=0)
     """Warm-up of the average: its decay at step n is ``1 − n**−power``, at most ``ema_decay``."""
+    ema_lengths: tuple[Annotated[float, Field(gt=0, lt=0.2887)], ...] = ()
+    """Relative lengths of further averages, from two of which any other is rebuilt: ``[0.05, 0.10]``."""
+    ema_snapshot_every: int = Field(default=1000, gt=0)
+    """Steps between snapshots of the further averages."""
 
 
 class VaeSettings(StageSettings):
@@ -168,6 +217,22 @@ class DenoiserSettings(StageSettings):
 
     train_text_encoder: bool = True
     min_snr_gamma: float | None = Field(default=None, gt=0)
+    p2_gamma: float = Field(default=0.0, ge=0)
+    p2_k: float = Field(default=1.0, gt=0)
+    noise_offset: float = Field(default=0.0, ge=0)
+    flow_mean: float = 0.0
+    flow_std: float = Field(default=1.0, gt=0)
+    flow_shift: float = Field(default=1.0, gt=0)
+    phases: tuple[PhaseSettings, ...] = ()
+
+    def objective(self, prediction: Prediction) -> Objective:
+        """Return what is optimised, for what the model predicts; see ``diffusion.Objective``.
+
+        Raises:
+            ConfigError: If the weights do not go together.
+        """
+        weights = (self.min_snr_gamma, self.p2_gamma, self.p2_k, self.noise_offset)
+        return Objective(prediction, *weights, self.flow_mean, self.flow_std, self.flow_shift)
 
 
 class RunSettings(_Strict):
@@ -177,6 +242,34 @@ class RunSettings(_Strict):
     precision: Literal["no", "bf16", "fp16"] = "no"
     checkpoint_every: int = Field(default=500, gt=0)
     log_every: int = Field(default=10, gt=0)
+    keep: int = Field(default=1, gt=0)
+    """Training states kept on disk, the newest ones."""
+    tensorboard: bool = False
+    """Whether to log for TensorBoard too, under ``training/tensorboard``."""
+    shard: bool = False
+    """Over several processes, shards (FSDP2) in place of replicas (DDP)."""
+    compile: Compiler = "no"
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass: about a third more time for much less memory."""
+
+
+class ValidationSettings(_Strict):
+    """``[validation]``: what is looked at while the denoiser trains, always the same images, noise and times."""
+
+    split: str = "validation"
+    every: int = Field(default=1000, gt=0)
+    """Steps between looks; the last step is always looked at."""
+    images: int = Field(default=64, gt=0)
+    timesteps: int = Field(default=4, gt=0)
+    """Times at which each image is denoised, evenly spaced."""
+    batch_size: int = Field(default=8, gt=0)
+    seed: int = Field(default=0, ge=0)
+    prompts: tuple[str, ...] = ()
+    """Prompts of the sample grid, a row each; none given paints none."""
+    levels: tuple[Level, ...] = (0,)
+    """Levels of the sample grid, a column each."""
+    sampling_steps: int = Field(default=25, gt=0)
+    guidance: float = 4.0
 
 
 class TrainConfig(_Strict):
@@ -186,9 +279,10 @@ class TrainConfig(_Strict):
     data: DataSettings
     model: ModelSettings = ModelSettings()
     conditions: ConditionSettings = ConditionSettings()
-    vae: VaeSettings
+    vae: VaeSettings | None = None
     denoiser: DenoiserSettings
     run: RunSettings = RunSettings()
+    validation: ValidationSettings | None = None
 
 
 def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> TrainConfig:
@@ -223,6 +317,12 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
         raise ConfigError(f"{path}: " + "; ".join(_fault(dict(fault)) for fault in error.errors())) from error
     if config.model.preset not in PRESETS:
         raise ConfigError(f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(PRESETS)}")
+    if config.vae is None and not config.model.start:
+        raise ConfigError(
+            f"{path}: vae is missing; add a section [vae], or keep the autoencoder of a model that is the start: "
+            "model.start = FOLDER or the name of a zoo model"
+        )
+    config.denoiser.objective(config.model.prediction)
     return config
 
 
