@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from git10m.grid import MAX_LEVEL
 from text2earth.data import RowFilter, ShardIndex, View, ViewKind, mixture, scan
 from text2earth.data.filters import columns_of
+from text2earth.data.order import WINDOW_GROUPS
 from text2earth.diffusion import Objective, Prediction
 from text2earth.errors import ConfigError, ShardError
 from text2earth.models.presets import PRESETS
@@ -87,6 +88,8 @@ class DataSettings(_Strict):
     """T of the balance of levels: one of n rows is drawn in proportion to n^(1/T); 1 leaves them as they are."""
     images: tuple[str, ...] = ()
     """Modalities NAME whose ``image_NAME`` is read too, of the same square; rows without one are left out."""
+    window_groups: int = Field(default=WINDOW_GROUPS, gt=0)
+    """Row groups that are shuffled together and kept in memory."""
     latents: str = ""
     """Folder of ``text2earth encode``, in place of pixels."""
 

@@ -131,8 +131,8 @@ def training_phases(config: TrainConfig, *, index: ShardIndex, image_size: int) 
 
 
 def _examples(config: TrainConfig, *, index: ShardIndex, image_size: int) -> Examples:
-    view = config.data.view_of(image_size)
-    return Examples(index, view=view, seed=config.run.seed, images=config.data.images)
+    data, view = config.data, config.data.view_of(image_size)
+    return Examples(index, view=view, seed=config.run.seed, images=data.images, window_groups=data.window_groups)
 
 
 def _from_cache(phases: list[Phase], *, config: TrainConfig, vae: Any) -> list[Phase]:
