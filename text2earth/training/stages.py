@@ -16,6 +16,7 @@ from torch import nn
 from text2earth.conditioning import DropRates, drop, embed, tokenize
 from text2earth.data import Batch
 from text2earth.diffusion import SCHEDULE, Objective
+from text2earth.latents import draw_latents
 from text2earth.models import Text2Earth, latent_factor
 from text2earth.noise import Stream, generator, normals
 
@@ -184,7 +185,14 @@ def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 @torch.no_grad()
 def posterior_latents(vae: Any, batch: Batch, *, seed: int, device: torch.device) -> torch.Tensor:
-    """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter)."""
+    """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter).
+
+    The posterior is the batch's cached one, if it has one.
+    """
+    if batch.latents is not None:
+        channels = int(vae.config.latent_channels)
+        cached = draw_latents(moved(batch.latents, device), channels=channels, seed=seed, counters=batch.counters)
+        return cached * float(vae.config.scaling_factor)
     pixels = moved(batch.pixels, device).to(memory_format=torch.channels_last)
     posterior = vae.encode(pixels).latent_dist
     drawn: torch.Tensor = posterior.mean + posterior.std * moved(_posterior_noise(vae, batch, seed=seed), device)
