@@ -100,10 +100,17 @@ class DenoiserLoss(nn.Module):
 
     def __init__(self, model: Text2Earth, *, objective: Objective, train_text_encoder: bool) -> None:
         super().__init__()
-        self.unet = model.unet
+        # Under the name that it has in a model folder: states and snapshots are told apart by it.
+        self.denoiser_name = model.denoiser_name
+        self.add_module(self.denoiser_name, model.denoiser)
         self.text_encoder = model.text_encoder.requires_grad_(train_text_encoder)
         self.objective = objective
         self.register_buffer("alphas_cumprod", SCHEDULE.alphas_cumprod(), persistent=False)
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network that denoises."""
+        return self.get_submodule(self.denoiser_name)
 
     def forward(
         self,
@@ -125,13 +132,13 @@ class DenoiserLoss(nn.Module):
         at = {"timesteps": timesteps, "alphas_cumprod": self.alphas_cumprod}
         noisy = self.objective.noisy(latents, noise, **at)
         states = embed(ids, text_encoder=self.text_encoder)
-        predicted = self.unet(noisy, timesteps, states, class_labels=levels).sample
+        predicted = self.denoiser(noisy, timesteps, states, class_labels=levels).sample
         return self.objective.loss(predicted, latents, noise, **at)
 
 
 @dataclass
 class DenoiserStage:
-    """U-Net and text encoder, on latents of a frozen autoencoder."""
+    """U-Net or transformer, and text encoder, on latents of a frozen autoencoder."""
 
     module: DenoiserLoss
     model: Text2Earth
