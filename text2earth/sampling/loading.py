@@ -45,4 +45,5 @@ def _pipeline_of(parts: ModelParts) -> Any:
     """Return the pipeline that fits the components of a model."""
     kind = Text2EarthPipeline
     known = inspect.signature(kind.__init__).parameters
-    return kind(**parts.components(), **{name: value for name, value in parts.settings.items() if name in known})
+    settings = {name: value for name, value in parts.settings.items() if name in known}
+    return kind(**{"unet": None, **parts.components()}, **settings)  # a transformer takes the U-Net's place
