@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.conditioning import DropRates
 from text2earth.data import DatasetIdentity, Examples, LatentCache, ShardIndex, batches
-from text2earth.errors import ConfigError, ModelError, ShardError
+from text2earth.errors import ConfigError, ShardError
+from text2earth.layout import read_tensors
 from text2earth.models import (
     PRESETS,
     Text2Earth,
@@ -178,15 +178,9 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
 
 
 def _weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    """Read the weights of a component in float32, whichever of its safetensors there is: whole, in parts or fp16."""
-    whole_ones = sorted(folder.glob("*.safetensors"), key=lambda name: (".fp16." in name.name, name.name))
-    names = [name for name in whole_ones if ("fp16" in name.name) == ("fp16" in whole_ones[0].name)]
-    if not names:
-        raise ModelError(f"{folder} holds no .safetensors; convert the weights with 'text2earth convert'")
-    found: dict[str, torch.Tensor] = {}
-    for name in names:
-        found.update({key: value.float() for key, value in load_file(name).items() if value.is_floating_point()})
-    return found
+    """Read the weights of a component in float32, by today's names, whichever layout and version wrote them."""
+    tensors = read_tensors(folder, network=folder.name)
+    return {name: tensor.float() for name, tensor in tensors if tensor.is_floating_point()}
 
 
 def _require_captions(index: ShardIndex, *, config: TrainConfig) -> None:
