@@ -184,6 +184,15 @@ class PhaseSettings(ScheduleSettings):
     levels: tuple[Level, ...] = ()
     min_quality: float | None = None
     where: str = ""
+    """As in ``[data]``: ``"img_quality_score > 4.8"`` is the second stage of the paper."""
+
+    @model_validator(mode="after")
+    def _say_which_rows(self) -> Self:
+        try:
+            columns_of(self.where)
+        except ShardError as error:
+            raise ValueError(str(error)) from error
+        return self
 
 
 class StageSettings(ScheduleSettings):
@@ -344,6 +353,8 @@ def _fault(fault: Mapping[str, Any]) -> str:
     key = ".".join(where)
     if fault["type"] == "missing":
         return f"{key} is missing"
+    if fault["type"] == "value_error":  # of a whole section
+        return f"{key}: ".removeprefix(": ") + str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
         return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     known = _keys_at(where[:-1])

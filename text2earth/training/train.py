@@ -101,6 +101,8 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
     accelerator = Accelerator(mixed_precision=run.precision)
     spread = Spread(accelerator, run.shard, run.compile, run.activation_checkpointing)
     index = config.data.index()
+    if config.validation is not None:
+        config.data.index(split=config.validation.split)  # a split that is not there is said now, not hours later
     folder = output / "training"
     with accelerator.main_process_first():
         _claim(folder, config=config, identity=index.identity)
