@@ -97,7 +97,7 @@ _RELATIONAL = frozenset(
     {"of", "near", "from", "in", "around", "at", "to", "towards", "outside", "for", "by", "over", "above"}
 )
 _IMAGE = frozenset({"image", "frame", "picture", "scene", "tile", "view", "photo", "photograph", "sight"})
-_EXCEPT = frozenset({"except", "other", "apart", "save", "besides"})
+_EXCEPT = frozenset({"except", "apart", "save", "besides"})
 _ON = frozenset({"on", "along", "between", "beside", "near", "around", "within", "inside"})
 _ADJECTIVES_REACH = 4
 _PREDICATE_REACH = 5
@@ -342,7 +342,7 @@ def _is_of_a_thing(text: Text, negator: int, ends: set[int]) -> bool:
 def _is_local(text: Text, end: int) -> bool:
     """Tell whether what is absent is so of a place, or with exceptions: "no trees on the bars", "except for"."""
     near = text.words[end : end + _PREDICATE_REACH]
-    if not _EXCEPT.isdisjoint(near):
+    if any(word in _EXCEPT or (word == "other" and "than" in near) for word in near):
         return True
     return near[:1] != [] and near[0] in _ON and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from git10m.captions.checks.amounts import Amount, amounts_of, comparisons_of
 from git10m.captions.checks.claims import Claim
 from git10m.captions.checks.concepts import CONCEPTS, cases_of, evidence_of
-from git10m.captions.checks.knowledge import ClassKnown, Known
+from git10m.captions.checks.knowledge import Known
 from git10m.captions.checks.parts import Placed, apart, in_part, placed
 from git10m.captions.checks.reading import Text
 
@@ -75,14 +75,12 @@ def _is_borne_out(name: str, known: Known, *, strictly: bool) -> bool:
         known: Facts.
         strictly: Only cases of it do: a settlement shows no mass of trees.
     """
-    objects = known.objects or ()
-    if strictly and any(thing.concepts & cases_of(name, "forest", "orchard") for thing in objects):
-        return True
-    if not strictly and known.objects_of(name):
+    wanted = cases_of(name, "forest", "orchard") if strictly else evidence_of(name)
+    if any(thing.concepts & wanted for thing in known.objects or ()):
         return True
     if _is_told_by_objects(name, known):
         return False
-    return any(_names(entry, name) for entry in known.cover or ()) or bool(known.kinds & CONCEPTS[name].shown_by)
+    return any(entry.concepts & wanted for entry in known.cover or ()) or bool(known.kinds & CONCEPTS[name].shown_by)
 
 
 def _is_told_by_objects(name: str, known: Known) -> bool:
@@ -91,11 +89,6 @@ def _is_told_by_objects(name: str, known: Known) -> bool:
         if name != whole and name in cases_of(whole):
             return any(thing.concepts & cases_of(*told) for thing in known.objects or ())
     return False
-
-
-def _names(entry: ClassKnown, name: str) -> bool:
-    """Tell whether a class is evidence of something by its own name: "Airports", "Port areas"."""
-    return bool(entry.concepts & evidence_of(name))
 
 
 def _held(claim: Claim, known: Known) -> str | None:

@@ -109,7 +109,7 @@ TERMS: Mapping[str, str] = {
     "desert": "desert|dune|sand dune|dune field|erg|sahara|deserted dunes|sand sea|desertic|desert like|barchan",
     "arid": "arid|semi arid|semiarid|parched|badlands|desolate ground|wasteland|desiccated",
     "bare land": """
-        bare land|barren|barren land|barren ground|bare rock|bare surface|unvegetated|denuded|barren terrain
+        bare land|bareland|barren|barren land|barren ground|bare rock|bare surface|unvegetated|denuded|barren terrain
         barren landscape|bare terrain|bare area|barren hills|bare mountain|bare hill|bare slope|barren mountain
         barren slope
         bare mountainside|bare hillside|bare land surface""",
