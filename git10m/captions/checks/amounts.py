@@ -79,7 +79,7 @@ _BETWEEN_LISTED = """
     dominate to only dominates dominated landscape as under picture whole entire just more than less remaining rest
     includes were has consists consist form forms aerial satellite synthetic overhead photo photograph region
     remainder which occupying extends extending spread spreads across here together alone in well exceeds exceed
-    exceeding each hold holds holding
+    exceeding each hold holds holding still
 """
 _BETWEEN = frozenset(_BETWEEN_LISTED.split())
 _LINKS = frozenset({"is", "are", "was", "were", "being", "consists", "consist", "comprises", "covered", "made", "has"})

@@ -332,11 +332,8 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
 
 
 def _is_of_a_thing(text: Text, negator: int, ends: set[int]) -> bool:
-    """Tell whether what is absent is so of a thing: "barren land without vegetation", "rocky peaks with no trees"."""
-    words = text.words
-    if words[negator] in _LOCAL:
-        return negator in ends
-    return words[negator] == "no" and words[negator - 1 : negator] == ["with"] and negator - 1 in ends
+    """Tell whether what is absent is so of a thing: "barren land without vegetation"."""
+    return text.words[negator] in _LOCAL and (negator in ends or text.words[negator - 1 : negator] == ["ground"])
 
 
 def _is_local(text: Text, end: int) -> bool:

@@ -97,7 +97,8 @@ def _held(claim: Claim, known: Known) -> str | None:
         named = bool(claim.class_words) and entry.words == claim.class_words
         # Built-up land is of buildings of any use: where some are known, they tell whether there are houses.
         other = claim.concept in cases_of("building") and any(known.objects_of(each) for each in _BUILT_UP)
-        tells = bool(claim.concept) and (claim.concept == "building" or not other)
+        crop = bool(claim.concept) and "crops" in CONCEPTS[claim.concept].broader  # cropland need be no orchard
+        tells = bool(claim.concept) and (claim.concept == "building" or not other) and not crop
         kinds = CONCEPTS[claim.concept].kinds if tells else frozenset[str]()
         if entry.share >= _LEAST_HELD_SHARE and (named or (entry.kinds and entry.kinds <= kinds)):
             return f"{round(100 * entry.share)} % {' '.join(entry.words)}"
