@@ -73,12 +73,13 @@ _BELOW = frozenset({"under", "below", "most", "less", "fewer", "barely", "up", "
 _BETWEEN_LISTED = """
     fills fill filling blankets carpets amounts amounting amount reaches limited confined restricted equals reaching
     cover covers covering covered by with make makes making made up take takes taking occupy occupies occupied for
-    account accounts accounting at about around roughly approximately nearly almost over some an estimated ( , of the
-    this that tile scene image area land ground surface frame view it is are being comprise comprises comprising was
-    constitute constitutes span spans most widespread class by far clearly part small large moderate very a total dominate
-    to only dominates dominated landscape as under picture whole entire just more than less remaining rest includes were has
-    consists consist form forms aerial satellite synthetic overhead photo photograph region remainder which occupying
-    extends extending spread spreads across here together alone in well exceeds exceed exceeding each hold holds holding
+    account accounts accounting at about around roughly approximately nearly almost over some an estimated ( , of
+    the this that tile scene image area land ground surface frame view it is are being comprise comprises comprising
+    was constitute constitutes span spans most widespread class far clearly part small large moderate very a total
+    dominate to only dominates dominated landscape as under picture whole entire just more than less remaining rest
+    includes were has consists consist form forms aerial satellite synthetic overhead photo photograph region
+    remainder which occupying extends extending spread spreads across here together alone in well exceeds exceed
+    exceeding each hold holds holding still
 """
 _BETWEEN = frozenset(_BETWEEN_LISTED.split())
 _LINKS = frozenset({"is", "are", "was", "were", "being", "consists", "consist", "comprises", "covered", "made", "has"})
@@ -273,6 +274,7 @@ def _bounded(words: Sequence[str], start: int, least: float, most: float) -> tup
     for j in range(start - 1, max(-1, start - 5), -1):
         word = words[j]
         if word == "than" or word in _ABOUT or word in _NEARLY:
+            start = j if word in _NEARLY else start  # "close to half"
             continue
         if word in _SLIGHTLY:
             slightly = True

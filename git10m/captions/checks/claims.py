@@ -97,7 +97,7 @@ _RELATIONAL = frozenset(
     {"of", "near", "from", "in", "around", "at", "to", "towards", "outside", "for", "by", "over", "above"}
 )
 _IMAGE = frozenset({"image", "frame", "picture", "scene", "tile", "view", "photo", "photograph", "sight"})
-_EXCEPT = frozenset({"except", "other", "apart", "save", "besides"})
+_EXCEPT = frozenset({"except", "apart", "save", "besides"})
 _ON = frozenset({"on", "along", "between", "beside", "near", "around", "within", "inside"})
 _ADJECTIVES_REACH = 4
 _PREDICATE_REACH = 5
@@ -332,17 +332,14 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
 
 
 def _is_of_a_thing(text: Text, negator: int, ends: set[int]) -> bool:
-    """Tell whether what is absent is so of a thing: "barren land without vegetation", "rocky peaks with no trees"."""
-    words = text.words
-    if words[negator] in _LOCAL:
-        return negator in ends
-    return words[negator] == "no" and words[negator - 1 : negator] == ["with"] and negator - 1 in ends
+    """Tell whether what is absent is so of a thing: "barren land without vegetation"."""
+    return text.words[negator] in _LOCAL and (negator in ends or text.words[negator - 1 : negator] == ["ground"])
 
 
 def _is_local(text: Text, end: int) -> bool:
     """Tell whether what is absent is so of a place, or with exceptions: "no trees on the bars", "except for"."""
     near = text.words[end : end + _PREDICATE_REACH]
-    if not _EXCEPT.isdisjoint(near):
+    if any(word in _EXCEPT or (word == "other" and "than" in near) for word in near):
         return True
     return near[:1] != [] and near[0] in _ON and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
 

@@ -184,7 +184,7 @@ CONCEPTS: Mapping[str, Concept] = {
         also=("house",),
         may_be=("building",),
     ),
-    "building": _built(also=("settlement", "airport", "stadium", "station", "farm")),
+    "building": _built(also=("settlement", "stadium", "station", "farm"), may_be=("airport",)),
     "house": _built("building", may_be=("building", "residential", "apartment", "barn")),
     "apartment": _built("residential", may_be=("building", "residential")),
     "farm": Concept(
@@ -251,7 +251,7 @@ CONCEPTS: Mapping[str, Concept] = {
     "tennis": _thing("pitch", may_be=("pitch",)),
     "basketball": _thing("pitch", may_be=("pitch",)),
     "running track": _thing("pitch", may_be=("racetrack",)),
-    "ice rink": _thing("pitch", may_be=("stadium",)),
+    "ice rink": _thing("pitch"),
     "golf": _thing(room=_GREEN | {"built", "bare"}),
     "park": _thing(
         room=_GREEN | {"built"}, also=("garden", "playground", "campsite"), may_be=("amusement", "zoo", "water park")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from git10m.captions.checks.amounts import Amount, amounts_of, comparisons_of
 from git10m.captions.checks.claims import Claim
 from git10m.captions.checks.concepts import CONCEPTS, cases_of, evidence_of
-from git10m.captions.checks.knowledge import ClassKnown, Known
+from git10m.captions.checks.knowledge import Known
 from git10m.captions.checks.parts import Placed, apart, in_part, placed
 from git10m.captions.checks.reading import Text
 
@@ -75,14 +75,12 @@ def _is_borne_out(name: str, known: Known, *, strictly: bool) -> bool:
         known: Facts.
         strictly: Only cases of it do: a settlement shows no mass of trees.
     """
-    objects = known.objects or ()
-    if strictly and any(thing.concepts & cases_of(name, "forest", "orchard") for thing in objects):
-        return True
-    if not strictly and known.objects_of(name):
+    wanted = cases_of(name, "forest", "orchard") if strictly else evidence_of(name)
+    if any(thing.concepts & wanted for thing in known.objects or ()):
         return True
     if _is_told_by_objects(name, known):
         return False
-    return any(_names(entry, name) for entry in known.cover or ()) or bool(known.kinds & CONCEPTS[name].shown_by)
+    return any(entry.concepts & wanted for entry in known.cover or ()) or bool(known.kinds & CONCEPTS[name].shown_by)
 
 
 def _is_told_by_objects(name: str, known: Known) -> bool:
@@ -93,18 +91,14 @@ def _is_told_by_objects(name: str, known: Known) -> bool:
     return False
 
 
-def _names(entry: ClassKnown, name: str) -> bool:
-    """Tell whether a class is evidence of something by its own name: "Airports", "Port areas"."""
-    return bool(entry.concepts & evidence_of(name))
-
-
 def _held(claim: Claim, known: Known) -> str | None:
     """Return the fact that contradicts that something is absent."""
     for entry in known.cover or ():
         named = bool(claim.class_words) and entry.words == claim.class_words
         # Built-up land is of buildings of any use: where some are known, they tell whether there are houses.
         other = claim.concept in cases_of("building") and any(known.objects_of(each) for each in _BUILT_UP)
-        tells = bool(claim.concept) and (claim.concept == "building" or not other)
+        crop = bool(claim.concept) and "crops" in CONCEPTS[claim.concept].broader  # cropland need be no orchard
+        tells = bool(claim.concept) and (claim.concept == "building" or not other) and not crop
         kinds = CONCEPTS[claim.concept].kinds if tells else frozenset[str]()
         if entry.share >= _LEAST_HELD_SHARE and (named or (entry.kinds and entry.kinds <= kinds)):
             return f"{round(100 * entry.share)} % {' '.join(entry.words)}"

@@ -26,7 +26,9 @@ _GROUND = frozenset(_GROUND_LISTED.split())
 _RELIEF = frozenset({"relief", "topography"})
 _NONE_OF_IT = frozenset({"negligible", "nil", "absent", "minimal", "slight", "flat", "imperceptible", "none"})
 _STRONG = frozenset({"pronounced", "strong", "considerable", "high", "great", "marked", "dramatic"})
-_NOT_SO = frozenset({"no", "not", "without", "neither", "nor", "nearest", "distant", "beyond", "outside", "hardly"})
+_NOT_SO = frozenset(
+    {"only", "no", "not", "without", "neither", "nor", "nearest", "distant", "beyond", "outside", "hardly"}
+)
 _FAR = frozenset({"nearest", "closest", "distant", "outside", "beyond"})
 _IS = frozenset(
     {"is", "are", "looks", "look", "lies", "lie", "remains", "very", "quite", "almost", "nearly"}

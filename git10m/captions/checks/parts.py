@@ -208,7 +208,7 @@ def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Clai
 
 def _bearer(words: Sequence[str], claims: Sequence[Claim], n: int) -> Claim:
     """Return what bears a thing that a place is told of: the creek of "a creek with a fringe of trees"."""
-    if n and words[claims[n - 1].end : claims[n - 1].end + 1] == ["with"] and claims[n].start - claims[n - 1].end <= 6:
+    if n and "with" in words[claims[n - 1].end : claims[n - 1].end + 2] and claims[n].start - claims[n - 1].end <= 6:
         between = words[claims[n - 1].end : claims[n].start]
         return claims[n] if {",", "and", "."} & set(between) else claims[n - 1]
     return claims[n]

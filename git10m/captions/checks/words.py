@@ -109,7 +109,7 @@ TERMS: Mapping[str, str] = {
     "desert": "desert|dune|sand dune|dune field|erg|sahara|deserted dunes|sand sea|desertic|desert like|barchan",
     "arid": "arid|semi arid|semiarid|parched|badlands|desolate ground|wasteland|desiccated",
     "bare land": """
-        bare land|barren|barren land|barren ground|bare rock|bare surface|unvegetated|denuded|barren terrain
+        bare land|bareland|barren|barren land|barren ground|bare rock|bare surface|unvegetated|denuded|barren terrain
         barren landscape|bare terrain|bare area|barren hills|bare mountain|bare hill|bare slope|barren mountain
         barren slope
         bare mountainside|bare hillside|bare land surface""",
@@ -167,7 +167,7 @@ TERMS: Mapping[str, str] = {
         thermal power plant|coal fired plant|gas fired plant""",
     "commerce": """
         office building|office block|hotel|commercial|commercial building
-        commercial area|retail|restaurant|big box|car dealership|business center|resort|motel|office tower""",
+        commercial area|retail|restaurant|big box|car dealership|business center|motel|office tower""",
     "shopping": """
         shopping mall|mall|shopping center|shopping centre|supermarket|retail park|marketplace|hypermarket
         shopping complex""",
@@ -225,7 +225,7 @@ TERMS: Mapping[str, str] = {
     """,
     "runway": "runway|landing strip",
     "taxiway": "taxiway",
-    "apron": "apron|airport apron|apron of the airport|tarmac apron",
+    "apron": "airport apron|parking apron|apron of the airport|tarmac apron",
     "terminal": "terminal|terminal building|airport terminal|air terminal|passenger terminal",
     "hangar": "hangar",
     "aircraft": """
@@ -248,7 +248,7 @@ TERMS: Mapping[str, str] = {
         running track|athletics track|athletic track|ground track field|track and field|track field|race oval""",
     "ice rink": "ice rink|skating rink",
     "golf": "golf course|golf|fairway|putting green|sand trap|golf green|golf club|golfing",
-    "park": "park|public park|city park|parkland|recreation ground|national park|nature park|botanical garden",
+    "park": "park|public park|city park|recreation ground|national park|nature park|botanical garden",
     "garden": "garden|gardens|allotment|allotments|backyard|yard|courtyard|public garden|front yard",
     "playground": "playground|skate park|skatepark",
     "campsite": "campsite|camp site|campground|caravan park|camping ground|camping site|holiday park",
@@ -269,7 +269,7 @@ TERMS: Mapping[str, str] = {
     "substation": "substation|electric substation|transformer station|switchyard",
     "tower": "lighthouse|cooling tower|radio mast|mast|antenna|watchtower|communication tower|obelisk",
     "quarry": """
-        quarry|mine|open pit|open pit mine|strip mine|mining|excavation|gravel pit|sand pit|open cast mine|opencast
+        quarry|mine|open pit|open pit mine|strip mine|excavation|gravel pit|sand pit|open cast mine|opencast
         mine site|mining site|mineral extraction|tailings|surface mine|gold mine|coal mine""",
     "landfill": "landfill|dump site|garbage dump|rubbish dump|waste disposal|scrapyard|junkyard",
     "construction": "construction site|building site|under construction",

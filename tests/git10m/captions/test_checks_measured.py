@@ -26,7 +26,7 @@ from git10m.recipe import CaptionChecks, Captions
 RULES = CaptionChecks()
 CLAIMS = CaptionChecks(use=("contradiction",))
 LEAST_RECALL, MOST_FALSE_ALARMS = 0.98, 0.02
-BLIND = {"a": 0.94, "b": 0.9, "c": 0.93, "d": 0.98, "e": 0.98, "f": 0.95, "g": 0.98, "h": 0.93}
+BLIND = {"a": 0.94, "b": 0.92, "c": 0.98, "d": 0.98, "e": 0.97, "f": 0.96, "g": 0.98, "h": 0.95, "i": 0.94}
 """Least recall of the sets that were written blind, since they were mended."""
 
 
