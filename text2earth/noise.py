@@ -29,6 +29,7 @@ class Stream(IntEnum):
     INITIALISATION = 8
     SENTENCES = 20
     MASK = 21
+    NOISE_OFFSET = 31
 
 
 def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator:

@@ -79,4 +79,4 @@ def _strokes(size: int, draws: np.random.Generator) -> Mask:
         pen.line(points, fill=1, width=width, joint="curve")
         for x, y in points:
             pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=1)
-    return np.asarray(canvas, dtype=bool)
+    return np.array(canvas, dtype=bool)

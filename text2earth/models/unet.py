@@ -50,6 +50,11 @@ class Text2Earth:
         """Pixels a side that the model was made for."""
         return int(self.unet.config.sample_size) * latent_factor(self.vae)
 
+    @property
+    def is_inpainting(self) -> bool:
+        """Whether the U-Net takes a mask and the rest of the image beside the noisy latents."""
+        return int(self.unet.config.in_channels) > int(self.vae.config.latent_channels)
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:

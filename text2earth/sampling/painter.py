@@ -233,7 +233,7 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
             tokens.ids.to(device),
             tokens.levels.to(device),
             tokens.truncated,
-            tokens.extras.to(device),
+            None if tokens.extras is None else tokens.extras.to(device),
             None if tokens.mask is None else tokens.mask.to(device),
         )
 
