@@ -8,6 +8,7 @@ codes of the command:
     │   ├── ConfigError           a training configuration that cannot be read, or says something impossible
     │   ├── ConditionError        a prompt or level that cannot be, or that contradict each other
     │   ├── ModelError            a folder or name that is no model
+    │   ├── LatentCacheError      cached latents that are not there, or are of another autoencoder, view or shard
     │   └── ShardError            a folder that holds no shards to train on, or none that pass the filters
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── DivergedError         a loss that is not a number
@@ -20,6 +21,7 @@ __all__ = [
     "ConfigError",
     "DivergedError",
     "InterruptedTraining",
+    "LatentCacheError",
     "ModelError",
     "RequestError",
     "ShardError",
@@ -55,6 +57,10 @@ class ModelError(RequestError):
 
 class ShardError(RequestError):
     """A folder holds no shards, or no row of them passes the filters."""
+
+
+class LatentCacheError(RequestError):
+    """Cached latents are not there, or belong to another autoencoder, view or shard than what is trained on."""
 
 
 class WorkError(Text2EarthError):

@@ -29,6 +29,7 @@ class Stream(IntEnum):
     INITIALISATION = 8
     SENTENCES = 20
     MASK = 21
+    MIXTURE = 30
     NOISE_OFFSET = 31
 
 

@@ -25,6 +25,7 @@ from text2earth.conditioning import (
 )
 from text2earth.data import Batch
 from text2earth.diffusion import SCHEDULE, Objective
+from text2earth.latents import draw_latents
 from text2earth.models import Text2Earth, draw_mask, encode, inpainting_channels, latent_factor, predict
 from text2earth.noise import Stream, generator, normals
 
@@ -170,8 +171,7 @@ class DenoiserStage:
         objective = self.module.objective
         latents = posterior_latents(self.model.vae, batch, seed=self.seed, device=device)
         conditions = [self._shown(*each) for each in zip(batch.conditions, batch.counters, strict=True)]
-        embedder = self.model.condition_embedder
-        sources = () if embedder is None else tuple(embedder.config.sources)
+        embedder, sources = self.model.condition_embedder, self._sources
         tokens = tokenize(conditions, tokenizer=self.model.tokenizer, windows=self.windows, sources=sources)
         self.truncated += tokens.truncated
         noise = keyed_noise(batch.counters, seed=self.seed, shape=tuple(latents.shape[1:]), objective=objective)
@@ -190,8 +190,18 @@ class DenoiserStage:
             "levels": moved(tokens.levels, device),
         }
 
+    @property
+    def _sources(self) -> tuple[str, ...]:
+        embedder = self.model.condition_embedder
+        return () if embedder is None else tuple(embedder.config.sources)
+
     def _shown(self, condition: Condition, counter: int) -> Condition:
-        """Return what is shown of a condition: some sentences of a long caption, then what dropout leaves."""
+        """Return what is shown of a condition: some sentences of a long caption, then what dropout leaves.
+
+        A source that the model does not know is left open.
+        """
+        if condition.source not in self._sources:
+            condition = replace(condition, source=None)
         if self.long_captions == "sentences":
             tokenizer = self.model.tokenizer
             prompt = sampled_sentences(condition.prompt, tokenizer=tokenizer, seed=self.seed, counter=counter)
@@ -225,7 +235,14 @@ def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 @torch.no_grad()
 def posterior_latents(vae: Any, batch: Batch, *, seed: int, device: torch.device) -> torch.Tensor:
-    """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter)."""
+    """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter).
+
+    The posterior is the batch's cached one, if it has one.
+    """
+    if batch.latents is not None:
+        channels = int(vae.config.latent_channels)
+        cached = draw_latents(moved(batch.latents, device), channels=channels, seed=seed, counters=batch.counters)
+        return cached * float(vae.config.scaling_factor)
     pixels = moved(batch.pixels, device).to(memory_format=torch.channels_last)
     posterior = vae.encode(pixels).latent_dist
     drawn: torch.Tensor = posterior.mean + posterior.std * moved(_posterior_noise(vae, batch, seed=seed), device)

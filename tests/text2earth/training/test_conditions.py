@@ -182,17 +182,29 @@ def test_the_state_holds_the_embedder(small_tiles, tmp_path, monkeypatch):
     assert {"condition_embedder.nulls.gsd", "condition_embedder.embedders.gsd.0.weight"} <= set(kept)
 
 
-def test_sources_and_their_condition_go_together(small_tiles, tmp_path):
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ('[conditions]\nfurther = ["source"]', r"conditions\.further is \['source'\] and conditions\.sources is \[\]"),
+        ('[conditions]\nfurther = ["weather"]', r"conditions\.further\.0 is 'weather': input should be 'gsd', 'place'"),
+        ("[model]\ninpainting = true", r"the masked images are not in a cache of latents, leave data\.latents out"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(tmp_path, added, message):
     path = tmp_path / "train.toml"
+    cached = 'latents = "cache"\n' if "inpainting" in added else ""
     path.write_text(
-        f'name = "a"\n[data]\npath = "{small_tiles}"\n[vae]\nsteps = 1\nbatch_size = 1\n'
-        '[denoiser]\nsteps = 1\nbatch_size = 1\n[conditions]\nfurther = ["source"]\n'
+        f'name = "a"\n[data]\npath = "shards"\n{cached}[vae]\nsteps = 1\nbatch_size = 1\n'
+        f"[denoiser]\nsteps = 1\nbatch_size = 1\n{added}\n"
     )
-    with pytest.raises(ConfigError, match=r"conditions\.further is \['source'\] and conditions\.sources is \[\]"):
+    with pytest.raises(ConfigError, match=message):
         load_config(path)
-    path.write_text(path.read_text().replace('["source"]', '["weather"]'))
-    with pytest.raises(ConfigError, match=r"conditions\.further\.0 is 'weather': input should be 'gsd', 'place'"):
-        load_config(path)
+
+
+def test_a_source_that_the_model_does_not_know_is_left_open(model, batch):
+    other = replace(batch, conditions=tuple(replace(each, source="radar") for each in batch.conditions))
+    extras = stage_of(model).inputs(other, device=CPU)["extras"]
+    assert extras[:, 4].isnan().all() and not extras[:, :4].isnan().any()
 
 
 def test_the_recipe_and_the_page_are_sound(tmp_path):
