@@ -2,6 +2,7 @@
 
 from text2earth.models.condition_embedder import CONDITIONS, ConditionEmbedder
 from text2earth.models.conditioned import Encoded, encode, predict
+from text2earth.models.dit import Text2EarthTransformer2DModel
 from text2earth.models.inpainting import draw_mask, inpainting_channels
 from text2earth.models.presets import PRESETS, Preset
 from text2earth.models.unet import Inputs, Text2Earth, build, latent_factor, parameter_counts, train_tokenizer
@@ -16,6 +17,7 @@ __all__ = [
     "Inputs",
     "Preset",
     "Text2Earth",
+    "Text2EarthTransformer2DModel",
     "WarmStartReport",
     "build",
     "draw_mask",

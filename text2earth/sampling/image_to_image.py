@@ -20,6 +20,34 @@ class Text2EarthImg2ImgPipeline(Painter):
 
     Its components and configuration are those of ``sampling.painter.Painter``; ``from_pipe`` makes it from a
     ``Text2EarthPipeline`` without loading again.
+
+    A call takes:
+        prompt: One text or one for each image.
+        image: An image or one for each prompt: Pillow, array or tensor, see ``sampling.pictures.pixels_of``.
+            Its sides are multiples of the latent factor, and the result has its size.
+        level: Zoom level 0…22 for all prompts, or one for each.
+        strength: How far it is noised, above 0 and up to 1, which leaves almost nothing of it; of
+            ``num_inference_steps`` this share is taken.
+        gsd_m: As the four that follow, for a model that takes it.
+        lon: Degrees.
+        lat: Degrees.
+        month: 1…12.
+        source: Name of a source.
+        num_inference_steps: Denoising steps of ``strength`` 1.
+        guidance_scale: Scale of text and level, or of the text alone.
+        resolution_guidance_scale: The level's own scale.
+        guidance_rescale: φ, 0…1.
+        guidance_interval: When guidance acts.
+        negative_prompt: Takes the place of ``""`` in the null.
+        num_images_per_prompt: Images of each prompt, next to each other in the result.
+        eta: η of schedulers that have it.
+        generator: Source of the noise.
+        latents: Unit noise (N, 4, h, w) in place of a generator's.
+        prompt_embeds: Text states in place of ``prompt``.
+        output_type: ``"pil"``, ``"np"``, ``"pt"`` or ``"latent"``.
+        return_dict: Whether to return ``ImagePipelineOutput`` or a tuple of its one field.
+        callback_on_step_end: Called after each step.
+        callback_on_step_end_tensor_inputs: Names of the tensors that it is given.
     """
 
     @torch.no_grad()
@@ -53,33 +81,7 @@ class Text2EarthImg2ImgPipeline(Painter):
     ) -> Any:
         """Repaint images; what is not said here is as in ``Text2EarthPipeline``.
 
-        Args:
-            prompt: One text or one for each image.
-            image: An image or one for each prompt: Pillow, array or tensor, see ``sampling.pictures.pixels_of``.
-                Its sides are multiples of the latent factor, and the result has its size.
-            level: Zoom level 0…22 for all prompts, or one for each.
-            strength: How far it is noised, above 0 and up to 1, which leaves almost nothing of it; of
-                ``num_inference_steps`` this share is taken.
-            gsd_m: As the four that follow, for a model that takes it.
-            lon: Degrees.
-            lat: Degrees.
-            month: 1…12.
-            source: Name of a source.
-            num_inference_steps: Denoising steps of ``strength`` 1.
-            guidance_scale: Scale of text and level, or of the text alone.
-            resolution_guidance_scale: The level's own scale.
-            guidance_rescale: φ, 0…1.
-            guidance_interval: When guidance acts.
-            negative_prompt: Takes the place of ``""`` in the null.
-            num_images_per_prompt: Images of each prompt, next to each other in the result.
-            eta: η of schedulers that have it.
-            generator: Source of the noise.
-            latents: Unit noise (N, 4, h, w) in place of a generator's.
-            prompt_embeds: Text states in place of ``prompt``.
-            output_type: ``"pil"``, ``"np"``, ``"pt"`` or ``"latent"``.
-            return_dict: Whether to return ``ImagePipelineOutput`` or a tuple of its one field.
-            callback_on_step_end: Called after each step.
-            callback_on_step_end_tensor_inputs: Names of the tensors that it is given.
+        What it takes is told in the class.
 
         Returns:
             ``ImagePipelineOutput`` whose ``images`` are N = prompts × ``num_images_per_prompt``.

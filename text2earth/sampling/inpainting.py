@@ -24,6 +24,34 @@ class Text2EarthInpaintPipeline(Painter):
     U-Net takes ``[z, mask, z_masked]``, the rest of the image is seen at each step. A text-to-image model serves
     too: then the rest is put back at each step with the noise of that step (RePaint, arXiv 2201.09865, without its
     resampling), which fits the seam less well.
+
+    A call takes:
+        prompt: One text or one for each image.
+        image: An image or one for each prompt: Pillow, array or tensor, see ``sampling.pictures.pixels_of``.
+            Its sides are multiples of the latent factor, and the result has its size.
+        mask_image: Mask or masks of the image's size; above 0.5 (white) is painted, the rest comes back exactly.
+        level: Zoom level 0…22 for all prompts, or one for each.
+        strength: 1 starts from noise; less keeps something of what is under the mask.
+        gsd_m: As the four that follow, for a model that takes it.
+        lon: Degrees.
+        lat: Degrees.
+        month: 1…12.
+        source: Name of a source.
+        num_inference_steps: Denoising steps of ``strength`` 1.
+        guidance_scale: Scale of text and level, or of the text alone.
+        resolution_guidance_scale: The level's own scale.
+        guidance_rescale: φ, 0…1.
+        guidance_interval: When guidance acts.
+        negative_prompt: Takes the place of ``""`` in the null.
+        num_images_per_prompt: Images of each prompt, next to each other in the result.
+        eta: η of schedulers that have it.
+        generator: Source of the noise.
+        latents: Unit noise (N, 4, h, w) in place of a generator's.
+        prompt_embeds: Text states in place of ``prompt``.
+        output_type: ``"pil"``, ``"np"`` or ``"pt"``; latents could not give pixels back exactly.
+        return_dict: Whether to return ``ImagePipelineOutput`` or a tuple of its one field.
+        callback_on_step_end: Called after each step.
+        callback_on_step_end_tensor_inputs: Names of the tensors that it is given.
     """
 
     _mask_channels = True
@@ -60,33 +88,7 @@ class Text2EarthInpaintPipeline(Painter):
     ) -> Any:
         """Paint the white of a mask; what is not said here is as in ``Text2EarthPipeline``.
 
-        Args:
-            prompt: One text or one for each image.
-            image: An image or one for each prompt: Pillow, array or tensor, see ``sampling.pictures.pixels_of``.
-                Its sides are multiples of the latent factor, and the result has its size.
-            mask_image: Mask or masks of the image's size; above 0.5 (white) is painted, the rest comes back exactly.
-            level: Zoom level 0…22 for all prompts, or one for each.
-            strength: 1 starts from noise; less keeps something of what is under the mask.
-            gsd_m: As the four that follow, for a model that takes it.
-            lon: Degrees.
-            lat: Degrees.
-            month: 1…12.
-            source: Name of a source.
-            num_inference_steps: Denoising steps of ``strength`` 1.
-            guidance_scale: Scale of text and level, or of the text alone.
-            resolution_guidance_scale: The level's own scale.
-            guidance_rescale: φ, 0…1.
-            guidance_interval: When guidance acts.
-            negative_prompt: Takes the place of ``""`` in the null.
-            num_images_per_prompt: Images of each prompt, next to each other in the result.
-            eta: η of schedulers that have it.
-            generator: Source of the noise.
-            latents: Unit noise (N, 4, h, w) in place of a generator's.
-            prompt_embeds: Text states in place of ``prompt``.
-            output_type: ``"pil"``, ``"np"`` or ``"pt"``; latents could not give pixels back exactly.
-            return_dict: Whether to return ``ImagePipelineOutput`` or a tuple of its one field.
-            callback_on_step_end: Called after each step.
-            callback_on_step_end_tensor_inputs: Names of the tensors that it is given.
+        What it takes is told in the class.
 
         Returns:
             ``ImagePipelineOutput`` whose ``images`` are N = prompts × ``num_images_per_prompt``.
@@ -126,7 +128,7 @@ class Text2EarthInpaintPipeline(Painter):
     ) -> tuple[torch.Tensor | None, Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None]:
         """Return how the model knows the rest of the image: by channels beside the latents, or put back in them."""
         device = self._execution_device
-        if int(self.unet.config.in_channels) > clean.shape[1]:
+        if int(self.denoiser.config.in_channels) > clean.shape[1]:
             given = (2.0 * pixels - 1.0).to(device, self.vae.dtype)
             return inpainting_channels(given, mask.to(given), vae=self.vae), None
         coarse = F.adaptive_max_pool2d(mask.to(clean), clean.shape[-2:]) > 0.5

@@ -29,7 +29,8 @@ def load(name: str | Path, *, device: str | torch.device | None = None) -> Any:
     """
     folder = find(name)
     try:
-        settings = [json.loads((folder / part / "config.json").read_text("utf-8")) for part in ("unet", "vae")]
+        denoiser = "transformer" if (folder / "transformer").is_dir() else "unet"
+        settings = [json.loads((folder / part / "config.json").read_text("utf-8")) for part in (denoiser, "vae")]
         taken, latents = int(settings[0]["in_channels"]), int(settings[1].get("latent_channels", 4))
         kind: Any = Text2EarthPipeline if taken == latents else Text2EarthInpaintPipeline
         pipeline = kind.from_pretrained(folder, use_safetensors=True, local_files_only=True)

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from diffusers import AutoencoderKL, ImagePipelineOutput, UNet2DConditionModel
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ImagePipelineOutput, UNet2DConditionModel
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import logging
@@ -18,7 +19,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from text2earth.conditioning import NULL, Condition, Tokens, tokenize
 from text2earth.errors import ConditionError, ModelError, RequestError
-from text2earth.models import ConditionEmbedder, Encoded, encode, latent_factor, predict
+from text2earth.models import ConditionEmbedder, Encoded, Text2EarthTransformer2DModel, encode, latent_factor, predict
 from text2earth.sampling.asking import conditions_of, refuse_unknown
 from text2earth.sampling.guidance import Guidance
 
@@ -92,9 +93,10 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         vae: ``AutoencoderKL``.
         text_encoder: ``CLIPTextModel``.
         tokenizer: ``CLIPTokenizer``.
-        unet: ``UNet2DConditionModel`` with ``class_embed_type="timestep"``, or what has its signature.
-        scheduler: Any scheduler of ``diffusers``, for what the U-Net predicts.
+        unet: ``UNet2DConditionModel`` with ``class_embed_type="timestep"``; None where there is a transformer.
+        scheduler: Any scheduler of ``diffusers``, for what the network predicts.
         condition_embedder: ``ConditionEmbedder``, if the model takes conditions beside text and level.
+        transformer: ``Text2EarthTransformer2DModel`` in the place of the U-Net.
         trained_levels: Levels that the model was trained on, if they are known.
         text_windows: Windows of 77 tokens that a prompt may fill.
     """
@@ -103,12 +105,13 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
     text_encoder: Any
     tokenizer: Any
     unet: Any
+    transformer: Any
     scheduler: Any
     condition_embedder: Any
     config: Any
 
-    model_cpu_offload_seq = "text_encoder->condition_embedder->unet->vae"
-    _optional_components = ["condition_embedder"]  # noqa: RUF012  (diffusers' name and type)
+    model_cpu_offload_seq = "text_encoder->condition_embedder->unet->transformer->vae"
+    _optional_components = ["unet", "transformer", "condition_embedder"]  # noqa: RUF012  (diffusers' name and type)
     _callback_tensor_inputs = ["latents", "prompt_embeds"]  # noqa: RUF012
     _mask_channels = False
     """Whether the pipeline can feed an inpainting model."""
@@ -119,14 +122,17 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         vae: AutoencoderKL,
         text_encoder: Any,
         tokenizer: Any,
-        unet: UNet2DConditionModel,
+        unet: UNet2DConditionModel | None,
         scheduler: Any,
         condition_embedder: ConditionEmbedder | None = None,
+        transformer: Text2EarthTransformer2DModel | None = None,
         trained_levels: list[int] | None = None,
         text_windows: int = 1,
     ) -> None:
         super().__init__()
-        self._refuse_other_models(vae, unet)
+        if (unet is None) == (transformer is None):
+            raise ModelError("a Text2Earth model has either a U-Net or a transformer; give one of the two")
+        self._refuse_other_models(vae, unet if transformer is None else transformer)
         self.register_modules(
             vae=vae,
             text_encoder=text_encoder,
@@ -134,6 +140,7 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
             unet=unet,
             scheduler=scheduler,
             condition_embedder=condition_embedder,
+            transformer=transformer,
         )
         self.register_to_config(trained_levels=trained_levels, text_windows=text_windows)
         self.image_processor = VaeImageProcessor(vae_scale_factor=latent_factor(vae))
@@ -158,14 +165,19 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
 
     @property
     def components(self) -> dict[str, Any]:
-        """Components by name; a stock pipeline takes them as they are where there is no embedder."""
+        """Components by name; a stock pipeline takes them as they are where there is nothing beside its own."""
         found: dict[str, Any] = super().components
-        return {name: part for name, part in found.items() if part is not None or name != "condition_embedder"}
+        return {name: part for name, part in found.items() if part is not None or name == "unet"}
+
+    @property
+    def denoiser(self) -> Any:
+        """The network that denoises: U-Net or transformer."""
+        return self.unet if self.transformer is None else self.transformer
 
     @property
     def image_size(self) -> int:
         """Pixels a side that the model was trained at, the default of ``height`` and ``width``."""
-        return int(self.unet.config.sample_size) * latent_factor(self.vae)
+        return int(self.denoiser.config.sample_size) * latent_factor(self.vae)
 
     @property
     def guidance_scale(self) -> float:
@@ -239,7 +251,7 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
 
     def _encoded(self, tokens: Tokens) -> Encoded:
         found = encode(tokens, text_encoder=self.text_encoder, condition_embedder=self.condition_embedder)
-        dtype = self.unet.dtype
+        dtype = self.denoiser.dtype
         vector = None if found.vector is None else found.vector.to(dtype)
         return replace(found, states=found.states.to(dtype), vector=vector)
 
@@ -264,7 +276,10 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         """Set the scheduler to a number of steps and return its timesteps."""
         if steps < 1:
             raise RequestError(f"num_inference_steps is {steps}; at least 1 is needed")
-        extra = {}
+        extra: dict[str, Any] = {}
+        if isinstance(self.scheduler, FlowMatchEulerDiscreteScheduler):
+            # Left to itself it ends at t = 1/1000 and spends its last step on the way to 0.
+            extra["sigmas"] = np.linspace(1.0, 1.0 / steps, steps)
         if self.scheduler.config.get("use_dynamic_shifting"):
             extra["mu"] = _shift(self.scheduler.config, tokens=size[0] * size[1] // (4 * latent_factor(self.vae) ** 2))
         with _quiet():
@@ -308,7 +323,7 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
     @property
     def _unit(self) -> int:
         """Pixels that the sides of an image are multiples of."""
-        return latent_factor(self.vae) * int(getattr(self.unet.config, "patch_size", None) or 1)
+        return latent_factor(self.vae) * int(getattr(self.denoiser.config, "patch_size", None) or 1)
 
     def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
         unit = self._unit
@@ -326,10 +341,10 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         factor = latent_factor(self.vae)
         shape = (count, int(self.vae.config.latent_channels), size[0] // factor, size[1] // factor)
         if latents is None:
-            latents = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.unet.dtype)
+            latents = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.denoiser.dtype)
         elif tuple(latents.shape) != shape:
             raise RequestError(f"latents of shape {tuple(latents.shape)} were given; this request needs {shape}")
-        return latents.to(self._execution_device, self.unet.dtype)
+        return latents.to(self._execution_device, self.denoiser.dtype)
 
     def _noised(self, clean: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """Return latents of an image with as much noise as a timestep has, whatever the kind of scheduler."""
@@ -344,7 +359,7 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         """Return scaled latents (B, C, h, w), their posterior's mean, of pixels in 0…1 (B, 3, H, W)."""
         given = (2.0 * pixels - 1.0).to(self._execution_device, self.vae.dtype)
         found: torch.Tensor = self.vae.encode(given).latent_dist.mode() * self.vae.config.scaling_factor
-        return found.to(self.unet.dtype)
+        return found.to(self.denoiser.dtype)
 
     def _denoised(self, latents: torch.Tensor, conditions: Encoded, walk: Walk) -> torch.Tensor:
         """Return clean latents (N, C, h, w)."""
@@ -387,7 +402,7 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         if walk.beside is not None:
             given = torch.cat([given, walk.beside.to(given)], dim=1)
         rows = conditions.rows(slice(len(conditions.levels) - branches * len(latents), None))
-        predicted = predict(self.unet, torch.cat([given] * branches), timestep, rows)
+        predicted = predict(self.denoiser, torch.cat([given] * branches), timestep, rows)
         wanted = guidance.combined(predicted, branches=branches)
         taken = inspect.signature(self.scheduler.step).parameters
         extra = {"generator": walk.generator, "eta": walk.eta}

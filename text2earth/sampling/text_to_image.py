@@ -17,6 +17,39 @@ class Text2EarthPipeline(Painter):
     """Paints satellite-like images from prompts at asked resolutions (arXiv 2501.00895).
 
     Its components and configuration are those of ``sampling.painter.Painter``.
+
+    A call takes:
+        prompt: One text or one for each image; the published prefix ``"16_GOOGLE_LEVEL_"`` is understood.
+        level: Zoom level 0…22 for all prompts, or one for each; 0 or None leaves the resolution open.
+        gsd_m: True metres a pixel, for a model that takes it; as all that follow, one or one for each prompt.
+        lon: Longitude of the centre, degrees, together with ``lat``, for a model that takes places.
+        lat: Latitude of the centre, degrees.
+        month: 1…12, for a model that takes it.
+        source: Name of a source, for a model that tells sources apart.
+        height: Pixels, a multiple of the latent factor; the model's own size if left out.
+        width: Pixels, likewise.
+        num_inference_steps: Denoising steps.
+        guidance_scale: s of ``ε(∅,∅) + s·[ε(text,level) − ε(∅,∅)]``; up to 1 is no guidance. Of the two-scale
+            form, the text's.
+        resolution_guidance_scale: The level's own scale; if given, the two-scale form
+            ``ε(∅,∅) + s_r·[ε(∅,r) − ε(∅,∅)] + s_t·[ε(t,r) − ε(∅,r)]`` is used, at three predictions a step;
+            r is all that is not text.
+        guidance_rescale: φ, how far the guided prediction's spread is drawn back to the unguided one's, 0…1
+            (arXiv 2305.08891).
+        guidance_interval: Guidance acts while timestep / training timesteps lies between the two; outside, a
+            step takes one prediction (arXiv 2404.07724).
+        negative_prompt: What the images should not show: takes the place of ``""`` in the null.
+        num_images_per_prompt: Images of each prompt, next to each other in the result.
+        eta: η of schedulers that have it (DDIM).
+        generator: Source of the initial noise; one on the CPU gives the same noise on every device.
+        latents: Initial unit noise (N, 4, h, w) in place of a generator's.
+        prompt_embeds: Text states (B, 77, D) in place of ``prompt``, as ``encode_prompt`` returns them.
+        output_type: ``"pil"``, ``"np"`` (N, H, W, 3) in 0…1, ``"pt"`` (N, 3, H, W) in 0…1, or ``"latent"``.
+        return_dict: Whether to return ``ImagePipelineOutput`` or a tuple of its one field.
+        callback_on_step_end: Called as ``(pipeline, step, timestep, tensors)`` after each step; may return
+            tensors to take their place.
+        callback_on_step_end_tensor_inputs: Names of the tensors that it is given: ``"latents"``, and
+            ``"prompt_embeds"`` of the branch with a text.
     """
 
     @torch.no_grad()
@@ -50,38 +83,7 @@ class Text2EarthPipeline(Painter):
     ) -> Any:
         """Paint images.
 
-        Args:
-            prompt: One text or one for each image; the published prefix ``"16_GOOGLE_LEVEL_"`` is understood.
-            level: Zoom level 0…22 for all prompts, or one for each; 0 or None leaves the resolution open.
-            gsd_m: True metres a pixel, for a model that takes it; as all that follow, one or one for each prompt.
-            lon: Longitude of the centre, degrees, together with ``lat``, for a model that takes places.
-            lat: Latitude of the centre, degrees.
-            month: 1…12, for a model that takes it.
-            source: Name of a source, for a model that tells sources apart.
-            height: Pixels, a multiple of the latent factor; the model's own size if left out.
-            width: Pixels, likewise.
-            num_inference_steps: Denoising steps.
-            guidance_scale: s of ``ε(∅,∅) + s·[ε(text,level) − ε(∅,∅)]``; up to 1 is no guidance. Of the two-scale
-                form, the text's.
-            resolution_guidance_scale: The level's own scale; if given, the two-scale form
-                ``ε(∅,∅) + s_r·[ε(∅,r) − ε(∅,∅)] + s_t·[ε(t,r) − ε(∅,r)]`` is used, at three predictions a step;
-                r is all that is not text.
-            guidance_rescale: φ, how far the guided prediction's spread is drawn back to the unguided one's, 0…1
-                (arXiv 2305.08891).
-            guidance_interval: Guidance acts while timestep / training timesteps lies between the two; outside, a
-                step takes one prediction (arXiv 2404.07724).
-            negative_prompt: What the images should not show: takes the place of ``""`` in the null.
-            num_images_per_prompt: Images of each prompt, next to each other in the result.
-            eta: η of schedulers that have it (DDIM).
-            generator: Source of the initial noise; one on the CPU gives the same noise on every device.
-            latents: Initial unit noise (N, 4, h, w) in place of a generator's.
-            prompt_embeds: Text states (B, 77, D) in place of ``prompt``, as ``encode_prompt`` returns them.
-            output_type: ``"pil"``, ``"np"`` (N, H, W, 3) in 0…1, ``"pt"`` (N, 3, H, W) in 0…1, or ``"latent"``.
-            return_dict: Whether to return ``ImagePipelineOutput`` or a tuple of its one field.
-            callback_on_step_end: Called as ``(pipeline, step, timestep, tensors)`` after each step; may return
-                tensors to take their place.
-            callback_on_step_end_tensor_inputs: Names of the tensors that it is given: ``"latents"``, and
-                ``"prompt_embeds"`` of the branch with a text.
+        What it takes is told in the class.
 
         Returns:
             ``ImagePipelineOutput`` whose ``images`` are N = prompts × ``num_images_per_prompt``.

@@ -357,6 +357,11 @@ def _refuse_contradictions(config: TrainConfig, path: Path) -> None:
             f"{path}: conditions.further is {list(conditions.further)} and conditions.sources is "
             f"{list(conditions.sources)}; 'source' needs the names that it tells apart, and they need it"
         )
+    if conditions.long_captions == "windows" and PRESETS[config.model.preset].transformer:
+        raise ConfigError(
+            f"{path}: conditions.long_captions is 'windows' and model.preset {config.model.preset!r} is a transformer, "
+            "which has no mask for windows that a caption does not reach; choose 'sentences' or 'cut'"
+        )
     if config.model.inpainting and config.data.latents:
         raise ConfigError(
             f"{path}: model.inpainting and data.latents are given; the masked images are not in a cache of latents, "

@@ -109,11 +109,18 @@ class DenoiserLoss(nn.Module):
 
     def __init__(self, model: Text2Earth, *, objective: Objective, train_text_encoder: bool) -> None:
         super().__init__()
-        self.unet = model.unet
+        # Under the name that it has in a model folder: states and snapshots are told apart by it.
+        self.denoiser_name = model.denoiser_name
+        self.add_module(self.denoiser_name, model.denoiser)
         self.text_encoder = model.text_encoder.requires_grad_(train_text_encoder)
         self.condition_embedder = model.condition_embedder
         self.objective = objective
         self.register_buffer("alphas_cumprod", SCHEDULE.alphas_cumprod(), persistent=False)
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network that denoises."""
+        return self.get_submodule(self.denoiser_name)
 
     def forward(
         self,
@@ -145,13 +152,13 @@ class DenoiserLoss(nn.Module):
             noisy = torch.cat([noisy, beside], dim=1)
         tokens = Tokens(ids, levels, 0, extras, mask)
         networks = {"text_encoder": self.text_encoder, "condition_embedder": self.condition_embedder}
-        predicted = predict(self.unet, noisy, timesteps, encode(tokens, **networks))
+        predicted = predict(self.denoiser, noisy, timesteps, encode(tokens, **networks))
         return self.objective.loss(predicted, clean, noise, **at)
 
 
 @dataclass
 class DenoiserStage:
-    """U-Net and text encoder, on latents of a frozen autoencoder."""
+    """U-Net or transformer, and text encoder, on latents of a frozen autoencoder."""
 
     module: DenoiserLoss
     model: Text2Earth

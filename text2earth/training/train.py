@@ -153,7 +153,8 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
     Args:
         config: Of the training.
         tokenizer: The run's.
-        report: File that says what became of each key of the start.
+        report: File that says what became of each key of the start; a transformer may start from a model with a
+            U-Net, and then only takes its autoencoder and text encoder.
 
     Raises:
         ModelError: If the start is no model, or of another shape; names the first keys that differ.
@@ -164,7 +165,10 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
     if not config.model.start:
         return model
     folder, said = find(config.model.start), []
-    for name in ("vae", "text_encoder", "unet"):
+    for name in ("vae", "text_encoder", model.denoiser_name):
+        if name == "transformer" and not (folder / name).is_dir():
+            said.append(f"{name}: fresh, for {folder} has another denoiser")
+            continue
         said.append(f"{name}: {warm_start(getattr(model, name), _weights_of(folder / name))}")
     if model.condition_embedder is not None and (folder / "condition_embedder").is_dir():
         weights = _weights_of(folder / "condition_embedder")
@@ -216,9 +220,10 @@ def image_size(config: TrainConfig) -> int:
     """
     preset = PRESETS[config.model.preset]
     size = config.model.image_size or preset.image_size
-    step = 2 ** (len(preset.vae["block_out_channels"]) + len(preset.unet["block_out_channels"]) - 2)
-    if size % step:
-        raise ConfigError(f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {step}")
+    if size % preset.size_step:
+        raise ConfigError(
+            f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {preset.size_step}"
+        )
     return size
 
 
@@ -374,7 +379,7 @@ def _in_one_piece(model: Text2Earth, *, config: TrainConfig) -> Text2Earth:
     """Return a sharded model as one of stock classes, on the CPU."""
     preset, size = PRESETS[config.model.preset], image_size(config)
     fresh = build(preset, tokenizer=model.tokenizer, image_size=size, inputs=_inputs(config))
-    for name in ("unet", "text_encoder", "condition_embedder"):
+    for name in (model.denoiser_name, "text_encoder", "condition_embedder"):
         if getattr(fresh, name) is None:
             continue
         gathered = {key: whole(part).cpu() for key, part in getattr(model, name).state_dict().items()}
@@ -393,9 +398,10 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         truncated=tally.truncated,
         skipped=tally.skipped,
     )
-    embedder = None if model.condition_embedder is None else model.condition_embedder.cpu()
+    for network in model.networks().values():
+        network.cpu()
     save_model(
-        Text2Earth(model.vae.cpu(), model.text_encoder.cpu(), model.unet.cpu(), model.tokenizer, embedder),
+        model,
         result.folder,
         prediction=config.model.prediction,
         levels=tuple(sorted(level for level in tally.levels if level)),

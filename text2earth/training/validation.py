@@ -109,9 +109,14 @@ class Validation:
         settings, objective = self.settings, self.stage.module.objective
         scheduler = new_scheduler(objective.prediction, shift=objective.flow_shift)
         model = self.stage.model
-        parts = (model.vae, model.text_encoder, model.tokenizer, model.unet, scheduler, model.condition_embedder)
+        parts = (model.vae, model.text_encoder, model.tokenizer, model.unet, scheduler)
         kind: Any = Text2EarthInpaintPipeline if model.is_inpainting else Text2EarthPipeline
-        pipeline = kind(*parts, text_windows=self.stage.windows)
+        pipeline = kind(
+            *parts,
+            condition_embedder=model.condition_embedder,
+            transformer=model.transformer,
+            text_windows=self.stage.windows,
+        )
         pipeline.set_progress_bar_config(disable=True)
         nothing = np.zeros((model.image_size, model.image_size, 3), np.uint8)
         everywhere = {"image": nothing, "mask_image": nothing[..., 0] == 0} if model.is_inpainting else {}
