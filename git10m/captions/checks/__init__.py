@@ -37,7 +37,7 @@ from git10m.captions.checks.reading import Text, read
 
 __all__ = ["VERSION", "Flag", "Ground", "check", "looked_for"]
 
-VERSION = "2"
+VERSION = "3"
 """Changes when the same caption and facts would get other flags."""
 
 _MOST_CHARACTERS = 200_000

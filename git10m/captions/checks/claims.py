@@ -24,6 +24,7 @@ class Claim:
         kind: Kind of object of the facts that it names; empty when it names none.
         absent: Whether it is said not to be there.
         small: Whether it is said to be small or few: land cover, which leaves out what is below 1 %, may lack it.
+        many: Whether there are said to be many: land cover would show them.
         said: Whether it is a claim at all: "like a river", "12 km north of Lake Geneva" and names claim nothing.
     """
 
@@ -34,6 +35,7 @@ class Claim:
     kind: str = ""
     absent: bool = False
     small: bool = False
+    many: bool = False
     said: bool = True
 
     @property
@@ -52,8 +54,13 @@ _NOT_HERE = frozenset({"nearest", "closest", "once", "formerly", "neighbouring",
 _REST = frozenset({"rest", "remainder", "otherwise", "apart", "except", "besides", "else", "beyond"})
 _OUTSIDE = frozenset({"outside", "beyond"})
 _SMALL = frozenset({"small", "tiny", "little", "few", "patch", "patches", "clump", "clumps", "pocket", "pockets"})
+_MANY = frozenset(
+    {"many", "numerous", "plenty", "lots", "abundant", "countless", "dense", "lush", "thick"}
+) | frozenset({"surrounded", "surround", "enclosed"})
 _LOCAL = frozenset({"without", "devoid", "lacking", "free"})
-_NEGATED_AFTER = frozenset({"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible"})
+_NEGATED_AFTER = frozenset(
+    {"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible", "nonexistent"}
+)
 _INVERTED = frozenset({"is", "are", "can", "was", "were"})
 _ARTICLES = frozenset({"the", "a", "an", "its", "this"})
 _BEFORE_ARTICLES = _NEGATORS | _INVERTED | {"of", "or", "there", ","}
@@ -95,6 +102,8 @@ _ON = frozenset({"on", "along", "between", "beside", "near", "around", "within",
 _ADJECTIVES_REACH = 4
 _PREDICATE_REACH = 5
 _LONGEST_NAME = 6
+_FEATURES = frozenset({"coast", "sea", "ocean", "bay", "gulf", "shore", "desert", "delta", "estuary", "river", "lake"})
+_NEAR = frozenset({"near", "from", "of", "off", "toward", "towards"})
 _FEATURE_FIRST = frozenset(
     {"lake", "river", "mount", "cape", "gulf", "bay", "port", "loch", "castle", "isle", "island"}
 )
@@ -192,17 +201,28 @@ def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
         return replace(claim, said=False)
     if not _SMALL.isdisjoint(text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.end]):
         claim = replace(claim, small=True)
+    elif not _MANY.isdisjoint(text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.start]):
+        claim = replace(claim, many=_close(text, claim))
     if claim.absent:
         return replace(claim, said=not _of_the_rest(text, claim.start))
     negator = _negated_before(text, claim.start)
     if negator is not None and (
         # "Barren land without any vegetation" speaks of that land, not of the tile.
-        (negator in ends and text.words[negator] in _LOCAL) or _is_local(text, claim.end) or _of_the_rest(text, negator)
+        _is_of_a_thing(text, negator, ends) or _is_local(text, claim.end) or _of_the_rest(text, negator)
     ):
         return replace(claim, said=False)
     if negator is not None or _negated_after(text, claim.end):
         return replace(claim, absent=True)
     return claim
+
+
+def _close(text: Text, claim: Claim) -> bool:
+    """Tell whether nothing but adjectives stands between "many" and the thing: "many green trees"."""
+    before = text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.start]
+    last = max(i for i, word in enumerate(before) if word in _MANY)
+    return all(
+        word.isalpha() and word not in _VERBS | (_PREPOSITIONS - {"by"}) | {"and"} for word in before[last + 1 :]
+    )
 
 
 def _is_figure(text: Text, claim: Claim) -> bool:
@@ -261,6 +281,9 @@ def _is_distant(text: Text, claim: Claim) -> bool:
 def _in_name(text: Text, claim: Claim) -> bool:
     """Tell whether a term is part of a name that claims nothing: "Salt Lake City", "Forest Hills", "of Lake Geneva"."""
     capital, words = text.capital, text.words
+    if not capital[claim.start] and claim.start > 1 and capital[claim.start - 1] and not text.first[claim.start - 1]:
+        near = words[max(0, claim.start - 4) : claim.start - 1]
+        return words[claim.start] in _FEATURES and not _NEAR.isdisjoint(near)  # "near the Atlantic coast"
     if not capital[claim.start] or text.first[claim.start]:
         follows = claim.end < len(words) and capital[claim.end] and not text.joined[claim.end]
         # At the beginning of a sentence a capital tells nothing, but a second one does: "Forest Hills lies in …".
@@ -308,17 +331,28 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
     return None
 
 
+def _is_of_a_thing(text: Text, negator: int, ends: set[int]) -> bool:
+    """Tell whether what is absent is so of a thing: "barren land without vegetation", "rocky peaks with no trees"."""
+    words = text.words
+    if words[negator] in _LOCAL:
+        return negator in ends
+    return words[negator] == "no" and words[negator - 1 : negator] == ["with"] and negator - 1 in ends
+
+
 def _is_local(text: Text, end: int) -> bool:
     """Tell whether what is absent is so of a place, or with exceptions: "no trees on the bars", "except for"."""
     near = text.words[end : end + _PREDICATE_REACH]
     if not _EXCEPT.isdisjoint(near):
         return True
-    return near[:1] != [] and near[0] in _ON and _IMAGE.isdisjoint(near)
+    return near[:1] != [] and near[0] in _ON and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
 
 
 def _of_the_rest(text: Text, i: int) -> bool:
     """Tell whether an exception goes before: "the rest is undeveloped", "apart from a hut there are no buildings"."""
-    return any(text.words[j] in _REST and text.sentence[j] == text.sentence[i] for j in range(max(0, i - 12), i))
+    near = range(max(0, i - 12), i)
+    return any(
+        text.words[j] in _REST and text.sentence[j] == text.sentence[i] and ";" not in text.words[j:i] for j in near
+    )
 
 
 def _negated_after(text: Text, end: int) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from git10m.captions.checks.reading import plain_words
 from git10m.captions.checks.words import FIGURATIVE, TERMS, WITHOUT
 
-__all__ = ["CONCEPTS", "COVER_KINDS", "Concept", "evidence_of", "terms"]
+__all__ = ["CONCEPTS", "COVER_KINDS", "Concept", "cases_of", "evidence_of", "terms"]
 
 COVER_KINDS = frozenset(
     {"water", "trees", "crops", "grass", "shrub", "built", "bare", "snow", "wetland", "mangrove", "moss"}
@@ -43,7 +43,9 @@ class Concept:
         shown_by: Kinds of land cover that bear it out, even where known objects lack it.
         counted: Whether known objects would hold it.
         broader: Concepts that it is a case of.
-        also: Further concepts that are evidence of it when they are objects.
+        also: Further concepts that are evidence of it when they, or cases of them, are objects.
+        may_be: Vaguer things that may be it: "building", of which some are churches. No other cases of them are it:
+            houses bear out no church.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -52,6 +54,7 @@ class Concept:
     counted: bool = False
     broader: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    may_be: tuple[str, ...] = ()
 
 
 def _cover(*kinds: str, room: frozenset[str] | None = None, also: tuple[str, ...] = ()) -> Concept:
@@ -59,13 +62,26 @@ def _cover(*kinds: str, room: frozenset[str] | None = None, also: tuple[str, ...
     return Concept(kinds=own, room=own if room is None else room, shown_by=own, also=also)
 
 
-def _water(*, room: frozenset[str] = _WET, counted: bool = False, also: tuple[str, ...] = ()) -> Concept:
-    return Concept(kinds=frozenset({"water"}), room=room, shown_by=_WET, counted=counted, broader=("water",), also=also)
+def _water(*, room: frozenset[str] = _WET, small: bool = False, also: tuple[str, ...] = ()) -> Concept:
+    """Make a kind of water that is mapped; where objects are known a wetland shows only what is small."""
+    own = frozenset({"water"})
+    return Concept(kinds=own, room=room, shown_by=_WET if small else own, counted=True, broader=("water",), also=also)
 
 
-def _thing(*broader: str, room: frozenset[str] = _LAND, also: tuple[str, ...] = (), shown: bool = False) -> Concept:
-    shown_by = frozenset({"built"}) if shown else frozenset[str]()
-    return Concept(room=room, counted=True, broader=broader, also=also, shown_by=shown_by)
+def _thing(
+    *broader: str, room: frozenset[str] = _LAND, also: tuple[str, ...] = (), may_be: tuple[str, ...] = ()
+) -> Concept:
+    return Concept(room=room, counted=True, broader=broader, also=also, may_be=may_be)
+
+
+def _built(*broader: str, also: tuple[str, ...] = (), may_be: tuple[str, ...] = ()) -> Concept:
+    """Make what built-up land is of, where no building is mapped."""
+    own = frozenset({"built"})
+    return Concept(kinds=own, room=_LAND, shown_by=own, counted=True, broader=broader, also=also, may_be=may_be)
+
+
+def _kind_of_building(*broader: str, also: tuple[str, ...] = (), may_be: tuple[str, ...] = ()) -> Concept:
+    return _thing("building", *broader, also=also, may_be=("building", *may_be))
 
 
 _OF_AIRPORTS = frozenset({"built", "bare", "grass", "crops"})
@@ -74,20 +90,25 @@ CONCEPTS: Mapping[str, Concept] = {
     # Water
     "water": Concept(kinds=frozenset({"water"}), room=_WET, shown_by=_WET),
     "waterside": Concept(room=_WET, shown_by=_WET, also=("water", "harbour")),
-    "sea": _water(),
-    "beach": Concept(kinds=frozenset({"bare"}), room=_WET, shown_by=_WET),
-    "river": _water(counted=True, also=("canal", "stream", "waterway")),
-    "stream": _water(room=_K, counted=True, also=("canal", "river", "waterway", "ditch")),
-    "canal": _water(room=_WET | {"crops", "built"}, counted=True, also=("river", "stream", "waterway", "ditch")),
-    "ditch": _water(room=_LAND, counted=True, also=("canal", "stream", "waterway")),
-    "waterway": _water(counted=True, also=("river", "canal", "stream", "ditch")),
-    "lake": _water(counted=True, also=("pond", "basin")),
-    "pond": _water(room=_K, counted=True, also=("lake", "basin", "pool")),
-    "basin": _water(room=_K, counted=True, also=("lake", "pond", "water plant")),
+    "sea": Concept(kinds=frozenset({"water"}), room=_WET, shown_by=_WET, broader=("water",)),
+    "beach": Concept(kinds=frozenset({"bare"}), room=_WET, counted=True, may_be=("sand",)),
+    "island": Concept(room=_WET, counted=True, broader=("waterside",)),
+    "river": _water(also=("canal", "stream", "waterway")),
+    "stream": _water(room=_K, small=True, also=("canal", "river", "waterway", "ditch")),
+    "canal": _water(room=_WET | {"crops", "built"}, also=("river", "stream", "waterway", "ditch")),
+    "ditch": _water(room=_LAND, also=("canal", "stream", "waterway")),
+    "waterway": _water(also=("river", "canal", "stream", "ditch")),
+    "lake": _water(also=("pond", "basin")),
+    "pond": _water(room=_K, small=True, also=("lake", "basin", "pool")),
+    "basin": _water(room=_K, also=("lake", "pond", "water plant")),
+    "salt pond": _thing("water", room=_WET | {"bare"}, may_be=("basin",)),
     "pool": Concept(kinds=frozenset({"water"}), room=_LAND, counted=True, broader=("water",)),
-    "harbour": Concept(room=_WET, counted=True, broader=("water",), also=("boat", "pier")),
-    "pier": Concept(room=_WET, counted=True, broader=("water",), also=("harbour",)),
-    "boat": Concept(room=_WET, also=("water",)),
+    "harbour": Concept(room=_WET, counted=True, broader=("waterside",), also=("boat", "pier")),
+    "marina": Concept(room=_WET, counted=True, broader=("harbour",), may_be=("harbour",)),
+    "pier": Concept(room=_WET, counted=True, broader=("waterside",), also=("marina",), may_be=("harbour", "dock")),
+    "dock": Concept(room=_WET, counted=True, broader=("harbour",), also=("pier", "marina"), may_be=("harbour",)),
+    "breakwater": Concept(room=_WET, counted=True, broader=("waterside",)),
+    "boat": Concept(room=_WET, also=("water", "harbour")),
     "dam": Concept(room=_WET, counted=True),
     # What grows
     "forest": _cover("trees", "mangrove", also=("forest",)),
@@ -143,6 +164,9 @@ CONCEPTS: Mapping[str, Concept] = {
     "rock": _cover("bare", room=_K),
     "snow": _cover("snow"),
     "ice": _cover("snow"),
+    "glacier": Concept(
+        kinds=frozenset({"snow"}), room=frozenset({"snow"}), shown_by=frozenset({"snow"}), broader=("ice",)
+    ),
     # What people built
     "settlement": Concept(
         kinds=frozenset({"built"}),
@@ -157,63 +181,91 @@ CONCEPTS: Mapping[str, Concept] = {
         shown_by=frozenset({"built"}),
         counted=True,
         broader=("settlement", "building"),
-        also=("building", "house"),
+        also=("house",),
+        may_be=("building",),
     ),
-    "building": Concept(
-        kinds=frozenset({"built"}),
-        room=_LAND,
-        shown_by=frozenset({"built"}),
-        counted=True,
-        also=("settlement", "airport", "stadium"),
-    ),
-    "house": Concept(
-        kinds=frozenset({"built"}),
-        room=_LAND,
-        shown_by=frozenset({"built"}),
-        counted=True,
-        broader=("building",),
-        also=("building", "residential"),
-    ),
+    "building": _built(also=("settlement", "airport", "stadium", "station", "farm")),
+    "house": _built("building", may_be=("building", "residential", "apartment", "barn")),
+    "apartment": _built("residential", may_be=("building", "residential")),
     "farm": Concept(
         room=_LAND,
-        shown_by=frozenset({"built", "crops", "grass"}),
+        shown_by=frozenset({"crops"}),
         counted=True,
-        also=("building", "crops", "farmland"),
+        also=("barn", "crops", "farmland", "pasture"),
+        may_be=("building", "house", "grassland", "orchard"),
     ),
-    "barn": _thing("building", also=("building", "farm"), shown=True),
-    "industry": _thing("building", also=("building",), room=frozenset({"built", "bare", "crops", "grass"}), shown=True),
-    "commerce": _thing("building", also=("building",), shown=True),
-    "school": _thing("building", also=("building",), shown=True),
-    "hospital": _thing("building", also=("building",), shown=True),
-    "worship": _thing("building", also=("building",), shown=True),
+    "barn": _kind_of_building(may_be=("farm", "house")),
+    "industry": _kind_of_building(may_be=("tank",)),
+    "factory": _kind_of_building("industry", may_be=("industry", "warehouse")),
+    "warehouse": _kind_of_building("industry", may_be=("factory",)),
+    "power plant": _kind_of_building("industry", may_be=("solar", "wind")),
+    "commerce": _kind_of_building(),
+    "shopping": _kind_of_building("commerce", may_be=("commerce",)),
+    "petrol": _thing("commerce"),
+    "school": _kind_of_building(also=("university",)),
+    "university": _kind_of_building(),
+    "hospital": _kind_of_building(),
+    "prison": _kind_of_building(),
+    "worship": _kind_of_building(),
+    "church": _kind_of_building("worship", may_be=("worship",)),
+    "mosque": _kind_of_building("worship", may_be=("worship",)),
+    "temple": _kind_of_building("worship", may_be=("worship",)),
+    "synagogue": _kind_of_building("worship", may_be=("worship",)),
     "greenhouse": _thing("building", room=frozenset({"built", "crops", "grass", "bare"})),
     "castle": _thing("building"),
-    "road": _thing(also=("street", "intersection", "overpass", "bridge")),
-    "motorway": _thing("road", also=("road", "overpass")),
-    "street": _thing("road", also=("road", "building", "residential"), shown=True),
-    "intersection": _thing("road", also=("road", "street", "overpass")),
-    "paved": Concept(),
+    "road": _thing(also=("bridge", "track")),
+    "main road": _thing("road", may_be=("road", "by-road")),
+    "highway": _thing("main road", may_be=("road",)),
+    "motorway": _thing("highway", may_be=("road",)),
+    "by-road": _thing("road", also=("road",)),
+    "street": Concept(
+        room=_LAND, shown_by=frozenset({"built"}), counted=True, broader=("road",), also=("road", "residential")
+    ),
+    "intersection": _thing("road", also=("road",)),
+    "roundabout": _thing("intersection"),
+    "interchange": _thing("intersection", also=("highway", "overpass")),
+    "track": _thing(also=("road", "path")),
     "path": Concept(),
-    "overpass": Concept(room=_K, counted=True, broader=("bridge",), also=("bridge", "motorway", "intersection")),
+    "footpath": _thing(also=("track", "road", "park", "golf", "cemetery", "campsite"), may_be=("path",)),
+    "paved": Concept(),
+    "overpass": Concept(room=_K, counted=True, broader=("bridge",), also=("bridge", "motorway")),
     "bridge": Concept(room=_K, counted=True),
     "railway": _thing(),
-    "tunnel": _thing(also=("road", "railway")),
-    "airport": _thing(room=_OF_AIRPORTS, also=("runway", "aircraft", "helipad")),
-    "runway": _thing("airport", room=_OF_AIRPORTS, also=("airport",)),
-    "aircraft": _thing(room=_OF_AIRPORTS, also=("airport", "runway")),
-    "helipad": _thing(also=("airport", "hospital")),
+    "station": _thing("railway"),
+    "tram": _thing("railway"),
+    "tunnel": _thing(also=("road", "railway", "track")),
+    "airport": _thing(room=_OF_AIRPORTS, also=("aircraft", "helipad")),
+    "runway": _thing("airport", room=_OF_AIRPORTS),
+    "taxiway": _thing("airport", room=_OF_AIRPORTS),
+    "apron": _thing("airport", room=_OF_AIRPORTS, may_be=("airport",)),
+    "terminal": _thing("airport", "building", may_be=("building", "harbour")),
+    "hangar": _thing("airport", "building", may_be=("building",)),
+    "aircraft": _thing(room=_OF_AIRPORTS, also=("airport",)),
+    "helipad": _thing(),
     "parking": _thing(),
     "stadium": _thing(room=_LAND - {"mangrove"}, also=("racetrack",)),
-    "racetrack": _thing(also=("stadium", "pitch")),
+    "racetrack": _thing(also=("stadium",), may_be=("running track",)),
     "pitch": _thing(also=("stadium",)),
+    "baseball": _thing("pitch", may_be=("pitch",)),
+    "football": _thing("pitch", may_be=("pitch", "stadium")),
+    "tennis": _thing("pitch", may_be=("pitch",)),
+    "basketball": _thing("pitch", may_be=("pitch",)),
+    "running track": _thing("pitch", may_be=("racetrack",)),
+    "ice rink": _thing("pitch", may_be=("stadium",)),
     "golf": _thing(room=_GREEN | {"built", "bare"}),
-    "park": _thing(room=_GREEN | {"built"}, also=("garden", "pitch", "playground", "grass", "forest")),
+    "park": _thing(
+        room=_GREEN | {"built"}, also=("garden", "playground", "campsite"), may_be=("amusement", "zoo", "water park")
+    ),
     "garden": Concept(),
-    "playground": _thing(also=("park", "pitch")),
+    "playground": _thing(may_be=("pitch", "football", "running track")),
+    "campsite": _thing(),
     "cemetery": _thing(),
     "amusement": _thing(),
+    "water park": _thing(),
     "zoo": _thing(),
-    "tank": _thing(also=("industry",)),
+    "tank": _thing(also=("water plant",), may_be=("water tower",)),
+    "silo": _thing("tank", may_be=("tank",)),
+    "water tower": _thing(may_be=("tower", "tank")),
     "water plant": _thing("building", also=("basin",)),
     "solar": _thing(),
     "wind": Concept(counted=True),
@@ -233,16 +285,21 @@ CONCEPTS: Mapping[str, Concept] = {
 
 
 @functools.cache
-def evidence_of(name: str) -> frozenset[str]:
-    """Return the concepts that bear a claim out when an object, or a class by its name, is one of them."""
-    concept = CONCEPTS[name]
-    found = {name, *concept.also}
+def cases_of(*names: str) -> frozenset[str]:
+    """Return concepts with all that are cases of them: a mosque is a building."""
+    found = set(names)
     grown = True
     while grown:
         narrower = {each for each, other in CONCEPTS.items() if set(other.broader) & found}
         grown = not narrower <= found
         found |= narrower
     return frozenset(found)
+
+
+@functools.cache
+def evidence_of(name: str) -> frozenset[str]:
+    """Return the concepts that bear a claim out when an object, or a class by its name, is one of them."""
+    return cases_of(name, *CONCEPTS[name].also) | frozenset(CONCEPTS[name].may_be)
 
 
 def terms() -> Iterator[tuple[tuple[str, ...], str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from git10m.captions.checks.amounts import Amount, amounts_of
+from git10m.captions.checks.amounts import Amount, amounts_of, comparisons_of
 from git10m.captions.checks.claims import Claim
-from git10m.captions.checks.concepts import CONCEPTS, evidence_of
+from git10m.captions.checks.concepts import CONCEPTS, cases_of, evidence_of
 from git10m.captions.checks.knowledge import ClassKnown, Known
-from git10m.captions.checks.parts import Placed, apart, placed
+from git10m.captions.checks.parts import Placed, apart, in_part, placed
 from git10m.captions.checks.reading import Text
 
 __all__ = ["ground_contradictions"]
@@ -18,6 +18,8 @@ _LEAST_HELD_SHARE = 0.05
 _FLOODED = frozenset({"rice", "paddy", "paddies"})
 _BUILT_UP = ("building", "solar", "parking", "airport", "tank", "harbour", "railway", "motorway")
 """What land cover shows as built up beside houses."""
+_COMMON_BUILDINGS = ("residential", "house", "industry", "building", "hangar")
+"""Where one of them is mapped the others are, too; a church may be mapped where houses are not."""
 _OPEN = frozenset({"water", "snow"})
 """Where there is nothing else, small things are not there either."""
 _TOLERANCE = 0.1
@@ -31,7 +33,7 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
     for claim in said:
         shown = text.surface(claim.start, claim.end)
         if claim.absent:
-            if (held := _held(claim, known)) is not None:
+            if not in_part(text, claim) and (held := _held(claim, known)) is not None:
                 yield f"no {shown}, but {held}"
         elif claim.concept == "water" and not _FLOODED.isdisjoint(text.words):
             continue  # in paddies, which are cropland
@@ -42,6 +44,9 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
     for amount in amounts_of(text, claims):
         if all(claim in there for claim in amount.claims) and (why := _misjudged(amount, known)) is not None:
             yield f"{amount.said} {text.surface(amount.claims[0].start, amount.claims[-1].end)} ({why})"
+    for more, less in comparisons_of(text, claims):
+        if more in there and less in there and _is_exceeded(more, less, known):
+            yield f"more {text.surface(more.start, more.end)} than {text.surface(less.start, less.end)}"
     for place in placed(text, claims):
         if place.claim in there and (why := _misplaced(place, known)) is not None:
             yield f"{text.surface(place.claim.start, place.claim.end)} in the {place.part} ({why})"
@@ -50,18 +55,42 @@ def ground_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> 
 def _denied(claim: Claim, known: Known) -> str | None:
     """Return which facts deny that something is there; None when they bear it out or cannot tell."""
     name, concept = claim.concept, CONCEPTS[claim.concept]
-    if known.objects_of(name) or any(entry.concepts and _names(entry, name) for entry in known.cover or ()):
-        return None
-    kinds = known.kinds
-    if kinds & concept.shown_by:
+    many_trees = claim.many and name == "tree"
+    if _is_borne_out(name, known, strictly=many_trees):
         return None
     if name in {"snow", "ice"} and known.facts.get("season") in {"winter", "spring", "autumn"}:
         return None  # land cover knows only what stays
-    if known.whole and not kinds & concept.room and not (claim.small and kinds - _OPEN):
+    kinds = known.kinds
+    room = concept.shown_by | {"shrub"} if many_trees else concept.room
+    if known.whole and not kinds & room and not (claim.small and kinds - _OPEN):
         return "not in the land cover"
-    if concept.counted and known.would_list(name):
-        return "not among the objects"
-    return None
+    return "not among the objects" if concept.counted and known.would_list(name) else None
+
+
+def _is_borne_out(name: str, known: Known, *, strictly: bool) -> bool:
+    """Tell whether an object, a class by its name, or a kind of land cover shows a thing.
+
+    Args:
+        name: Concept.
+        known: Facts.
+        strictly: Only cases of it do: a settlement shows no mass of trees.
+    """
+    objects = known.objects or ()
+    if strictly and any(thing.concepts & cases_of(name, "forest", "orchard") for thing in objects):
+        return True
+    if not strictly and known.objects_of(name):
+        return True
+    if _is_told_by_objects(name, known):
+        return False
+    return any(_names(entry, name) for entry in known.cover or ()) or bool(known.kinds & CONCEPTS[name].shown_by)
+
+
+def _is_told_by_objects(name: str, known: Known) -> bool:
+    """Tell whether objects say what is built, so that built-up land bears out no other kind: warehouses, no houses."""
+    for whole, told in (("building", _COMMON_BUILDINGS), ("road", ("road",))):
+        if name != whole and name in cases_of(whole):
+            return any(thing.concepts & cases_of(*told) for thing in known.objects or ())
+    return False
 
 
 def _names(entry: ClassKnown, name: str) -> bool:
@@ -74,25 +103,17 @@ def _held(claim: Claim, known: Known) -> str | None:
     for entry in known.cover or ():
         named = bool(claim.class_words) and entry.words == claim.class_words
         # Built-up land is of buildings of any use: where some are known, they tell whether there are houses.
-        other = (
-            bool(claim.concept)
-            and "building" in CONCEPTS[claim.concept].broader
-            and any(known.objects_of(each) for each in _BUILT_UP)
-        )
-        tells = bool(claim.concept) and not other
+        other = claim.concept in cases_of("building") and any(known.objects_of(each) for each in _BUILT_UP)
+        tells = bool(claim.concept) and (claim.concept == "building" or not other)
         kinds = CONCEPTS[claim.concept].kinds if tells else frozenset[str]()
         if entry.share >= _LEAST_HELD_SHARE and (named or (entry.kinds and entry.kinds <= kinds)):
             return f"{round(100 * entry.share)} % {' '.join(entry.words)}"
     if (claim.concept and CONCEPTS[claim.concept].counted) or claim.concept in {"water", "forest"}:
-        for thing in known.objects_of(claim.concept):
-            if _is_case(thing.concepts, claim.concept):
+        names = cases_of(claim.concept, *(("house",) if claim.concept == "residential" else ()))
+        for thing in known.objects or ():
+            if thing.concepts & names:
                 return f"{thing.kind} among the objects"
     return None
-
-
-def _is_case(concepts: frozenset[str], name: str) -> bool:
-    """Tell whether an object is a case of a concept, and not only evidence of it."""
-    return any(each == name or name in CONCEPTS[each].broader for each in concepts)
 
 
 def _misjudged(amount: Amount, known: Known) -> str | None:
@@ -119,10 +140,15 @@ def _shares(claims: Sequence[Claim], known: Known) -> tuple[float, float] | None
         if claim.concept:
             concept = CONCEPTS[claim.concept]
             if not concept.kinds and not own:
-                return None
-            may = concept.shown_by | concept.kinds
+                own = [i for i, entry in enumerate(known.cover) if entry.concepts & cases_of(claim.concept)]
+                if not own:
+                    return None
+            may = concept.kinds if "water" in concept.kinds else concept.shown_by | concept.kinds
             sure = [i for i, e in enumerate(known.cover) if e.kinds is not None and e.kinds <= concept.kinds]
             open_to = [i for i, e in enumerate(known.cover) if e.kinds is None or e.kinds & may]
+            named = [i for i in open_to if known.cover[i].concepts & cases_of(claim.concept)]
+            if named and concept.broader and not concept.counted:  # where olive groves are a class, arable land is none
+                open_to = named
         else:
             sure = open_to = own
         least += sum(known.cover[i].share for i in (own or sure) if i not in counted)
@@ -132,6 +158,12 @@ def _shares(claims: Sequence[Claim], known: Known) -> tuple[float, float] | None
     return least, min(1.0, most + unknown)
 
 
+def _is_exceeded(more: Claim, less: Claim, known: Known) -> bool:
+    """Tell whether what is said to cover less covers clearly more."""
+    first, second = _shares((more,), known), _shares((less,), known)
+    return first is not None and second is not None and first[1] + 0.5 * _TOLERANCE < second[0]
+
+
 def _is_largest(claims: Sequence[Claim], known: Known, share: float) -> bool:
     """Tell whether what is claimed to prevail is at least the most widespread class."""
     return len(claims) >= 1 and share >= max(entry.share for entry in known.cover or ()) - 0.5 * _TOLERANCE
@@ -139,22 +171,33 @@ def _is_largest(claims: Sequence[Claim], known: Known, share: float) -> bool:
 
 def _misplaced(place: Placed, known: Known) -> str | None:
     """Return where the facts have a thing that a caption puts elsewhere; None where they do not tell."""
-    parts: list[str | None] = []
     claim = place.claim
-    for entry in known.cover or ():
-        kinds = CONCEPTS[claim.concept].kinds if claim.concept else frozenset[str]()
-        if (claim.class_words and entry.words == claim.class_words) or (
-            not claim.class_words and entry.kinds is not None and entry.kinds & kinds
-        ):
-            parts.append(entry.part)
-    if claim.kind and claim.class_words:
-        parts.extend(thing.part for thing in known.objects or () if thing.kind == claim.kind)
-    elif claim.kind:
-        parts = [thing.part for thing in known.objects or () if thing.kind == claim.kind]
-    elif claim.concept:
-        parts.extend(thing.part for thing in known.objects_of(claim.concept))
+    single = bool(claim.concept) and CONCEPTS[claim.concept].counted
+    classes, things = _class_parts(claim, known), _object_parts(claim, known)
+    parts = (things or classes) if single or (claim.kind and not claim.class_words) else (classes or things)
     if not parts or None in parts:
         return None
-    if all(apart(place.part, part, mostly=place.mostly) for part in parts if part is not None):
+    mostly = place.mostly or (single and place.within)
+    if all(apart(place.part, part, mostly=mostly) for part in parts if part is not None):
         return f"it lies in the {parts[0]}"
     return None
+
+
+def _class_parts(claim: Claim, known: Known) -> list[str | None]:
+    """Return where the classes lie that are what is claimed; or else those that may be it."""
+    cover = known.cover or ()
+    if claim.class_words:
+        return [entry.part for entry in cover if entry.words == claim.class_words]
+    kinds = CONCEPTS[claim.concept].kinds if claim.concept else frozenset[str]()
+    sure = [entry.part for entry in cover if entry.kinds is not None and entry.kinds <= kinds]
+    return sure or [entry.part for entry in cover if entry.kinds is not None and entry.kinds & kinds]
+
+
+def _object_parts(claim: Claim, known: Known) -> list[str | None]:
+    """Return where the objects lie that are what is claimed; or else those that may be it."""
+    if claim.kind:
+        return [thing.part for thing in known.objects or () if thing.kind == claim.kind]
+    if not claim.concept:
+        return []
+    cases = [thing.part for thing in known.objects or () if thing.concepts & cases_of(claim.concept)]
+    return cases or [thing.part for thing in known.objects_of(claim.concept)]

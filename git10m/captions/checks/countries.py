@@ -60,6 +60,13 @@ _AMBIGUOUS = frozenset(
 }
 """Also states, rivers, persons, things and small towns."""
 _WORDS_OF_PLACE = frozenset({"in", "of", "over", "across", "from", "near", "throughout", "within", "above", ","})
+_PARTS_LISTED = """
+    northern southern eastern western central coastal rural inland upland lowland north south northeast northwest
+    southeast southwest northeastern northwestern southeastern southwestern north-eastern far tropical interior
+"""
+_PARTS = frozenset(_PARTS_LISTED.split())
+_WORDS = frozenset({"Turkey", "Jersey", "Guinea", "Chad", "Reunion", "Jordan", "Georgia"})
+"""Names that mean other things where there are no capitals."""
 _OTHER_NAMES = frozenset(
     {"new", "gulf", "city", "river", "east", "north", "south", "west", "lake", "bay", "fort", "little", "port"}
 ) | {
@@ -93,15 +100,15 @@ def countries_in(text: Text, *, masked: set[int], own: str) -> Iterator[tuple[st
         masked: Words that belong to names of the facts.
         own: The country that is known.
     """
-    if not any(text.capital):
-        return
+    lower = not any(text.capital)
     home = {own, _ALIASES.get(own, own)}
     for match in _phrases().find(text.words, taken=masked):
-        if match.value in home or not text.capital[match.start] or not _stands_alone(text, match.start, match.end):
+        named = text.capital[match.end - 1] or lower
+        if match.value in home or not named or not _stands_alone(text, match.start, match.end):
             continue
-        before = text.words[match.start - 1] if match.start else ""
-        if before == "the" and match.start > 1:
-            before = text.words[match.start - 2]
+        before = _before(text, match.start)
+        if lower and (before not in {"in", "of", "across"} or match.value in _WORDS):
+            continue
         known_state = match.value == "Georgia" and own == "United States"
         if known_state or (
             before not in _WORDS_OF_PLACE and (match.value in _AMBIGUOUS or not text.first[match.start])
@@ -116,12 +123,20 @@ def countries_in(text: Text, *, masked: set[int], own: str) -> Iterator[tuple[st
         yield text.surface(match.start, match.end), match.value
 
 
+def _before(text: Text, start: int) -> str:
+    """Return the word before a name, past an article and parts of a country: "in the north of", "in rural"."""
+    i = start - 1
+    while i > 0 and (text.words[i] == "the" or (text.words[i] in _PARTS and not text.capital[i])):
+        i -= 1
+    return text.words[i] if i >= 0 else ""
+
+
 def _stands_alone(text: Text, start: int, end: int) -> bool:
     """Tell a country from a longer name: "New Mexico", "Gulf of Guinea", "Peru City"."""
     before = text.words[start - 1] if start else ""
     after = text.words[end] if end < len(text.words) else ""
     if (
-        before in _OTHER_NAMES
+        (before in _OTHER_NAMES and text.capital[start - 1])
         or after in _OTHER_NAMES
         or (before == "of" and start > 1 and text.words[start - 2] in _OTHER_NAMES)
     ):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from git10m.captions.checks.amounts import number_of
 from git10m.captions.checks.claims import Claim
-from git10m.captions.checks.concepts import CONCEPTS
+from git10m.captions.checks.concepts import CONCEPTS, cases_of
 from git10m.captions.checks.knowledge import Known
 from git10m.captions.checks.parts import part_at
 from git10m.captions.checks.reading import Text
@@ -79,16 +79,20 @@ def _counts_of(claim: Claim, known: Known) -> list[int]:
     """Return how many there may be said to be: of the kind that is named, and of all that are cases of the concept."""
     found = [thing.count for thing in known.objects or () if claim.kind and thing.kind == claim.kind and thing.count]
     if claim.concept and CONCEPTS[claim.concept].counted:
-        things = known.objects_of(claim.concept)
-        exact = [thing for thing in things if claim.concept in thing.concepts]
-        if things and all(thing.count is not None for thing in things) and (claim.kind or len(exact) == len(things)):
-            found.append(sum(thing.count or 0 for thing in things))
+        vague = frozenset(CONCEPTS[claim.concept].may_be)
+        wanted = cases_of(claim.concept)
+        cases = [thing for thing in known.objects or () if thing.concepts & wanted]
+        if cases and all(thing.count is not None for thing in cases):
+            others = [thing for thing in known.objects or () if thing.concepts & vague and not thing.concepts & wanted]
+            found.append(sum(thing.count or 0 for thing in cases + others))
     return found
 
 
 def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
     """Return (number, whether it is vague, whether it stands right before the thing)."""
     words = text.words
+    if (number := _of_them(words, claim.end)) is not None:
+        return number, False, False
     for j in range(claim.start - 1, max(-1, claim.start - 4), -1):
         word = words[j]
         if word in _MANY:
@@ -101,6 +105,15 @@ def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
         of_many = word == "of" and words[j - 1 : j] in (["dozens"], ["hundreds"], ["thousands"], ["pair"])
         if (not word.isalpha() or word in _ENDS) and not of_many:
             return None
+    return None
+
+
+def _of_them(words: Sequence[str], end: int) -> float | None:
+    """Read "pools, more than twenty of them", "farms, of which there are three"."""
+    for j in range(end, min(end + 6, len(words) - 1)):
+        if words[j] == "of" and words[j + 1] in {"them", "these", "which"}:
+            told = words[j - 1] if words[j + 1] != "which" or j > end + 1 else ""
+            return _NUMBERS.get(told, number_of(told))
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from git10m.captions.checks.amounts import number_of
 from git10m.captions.checks.countries import countries_in
+from git10m.captions.checks.heights import height_contradictions
 from git10m.captions.checks.reading import Text
 
 __all__ = ["Ground", "particular_contradictions"]
@@ -47,6 +48,8 @@ _SEASONS = {"winter": "winter", "spring": "spring", "summer": "summer", "autumn"
 _SEASON_ADJECTIVES = {"wintry": "winter", "wintertime": "winter", "summertime": "summer", "springtime": "spring"} | {
     "autumnal": "autumn",
     "summery": "summer",
+    "midsummer": "summer",
+    "midwinter": "winter",
 }
 _ORDER = ("winter", "spring", "summer", "autumn")
 _OF_TIME = frozenset({"in", "during", "of", "early", "late", "mid", "this", "its", "from", "throughout", "at"})
@@ -110,18 +113,7 @@ _SIDE = re.compile(
     re.IGNORECASE,
 )
 _LEVEL = re.compile(r"\b(?:zoom[ -]level|level of zoom|zoom|level)\s+(\d{1,2})\b", re.IGNORECASE)
-_ELEVATION = re.compile(
-    r"(?:elevation|altitude)s?(?: of| is| at| about| around| near| between| from| approximately|\s){0,5}"
-    r"(\d{1,3}(?:,\d{3})|\d{1,4})\s*(m|met(?:re|er)s?)\b",
-    re.IGNORECASE,
-)
 _OF_PIXELS = frozenset({"pixel", "pixels", "px", "resolution", "gsd", "sampling", "sample"})
-_FLAT = re.compile(
-    r"\b(?:flat|level) (?:terrain|land|ground|landscape|plain|country)"
-    r"|\b(?:terrain|land|ground|landscape|relief|area) (?:is|are|looks?|lies) (?:\w{1,12} )?(?:flat|level)\b",
-    re.IGNORECASE,
-)
-_NOT_SO = frozenset({"no", "not", "without", "neither", "nor", "nearest", "distant", "beyond", "outside", "hardly"})
 _SAME_LENGTH = 0.16
 """Lengths are told with two digits, and once for the equator, once for the place: ``resolution`` and ``gsd_m``."""
 
@@ -134,7 +126,7 @@ def particular_contradictions(
     yield from _dates(text, facts, masked)
     yield from _season(text, facts, masked)
     yield from _places(text, facts, masked)
-    yield from _relief(text, facts)
+    yield from height_contradictions(text, facts)
     if ground is not None:
         yield from _lengths(text, ground)
 
@@ -272,27 +264,6 @@ def _places(text: Text, facts: Mapping[str, Any], masked: set[int]) -> Iterator[
     for told, name in countries_in(text, masked=masked, own=country):
         if name not in allowed and not {"border", "borders", "frontier", "bordering"} & set(text.words):
             yield f"{told} (the nearest town is in {country})"
-
-
-def _relief(text: Text, facts: Mapping[str, Any]) -> Iterator[str]:
-    relief = facts.get("relief")
-    if not relief or relief.get("slope_deg") is None:
-        return
-    words = {word for i, word in enumerate(text.words) if _NOT_SO.isdisjoint(text.words[max(0, i - 4) : i])}
-    lowest, highest, slope = (relief.get(key) for key in ("lowest_m", "highest_m", "slope_deg"))
-    if slope < 3 and (lowest is None or highest is None or highest - lowest < 100):
-        for word in ("mountainous", "mountain", "mountains", "steep", "steeply", "rugged", "hilly", "alpine"):
-            if word in words and f"{word} bike" not in text.raw:
-                yield f"{word} (mean slope is {slope:.0f}°)"
-                break
-    if slope > 15 and {"flat", "level"} & words and _FLAT.search(text.raw):
-        yield f"flat (mean slope is {slope:.0f}°)"
-    if lowest is not None and highest is not None:
-        for match in _ELEVATION.finditer(text.raw):
-            told = float(match[1].replace(",", ""))
-            margin = max(20.0, 0.1 * highest)
-            if not lowest - margin <= told <= highest + margin:
-                yield f"elevation {match[1]} m (it is {lowest:.0f} to {highest:.0f} m)"
 
 
 def _lengths(text: Text, ground: Ground) -> Iterator[str]:

@@ -8,16 +8,24 @@ from dataclasses import dataclass
 from git10m.captions.checks.claims import Claim
 from git10m.captions.checks.reading import Text
 
-__all__ = ["Placed", "apart", "part_at", "placed"]
+__all__ = ["DIRECTIONS", "Placed", "apart", "in_part", "part_at", "placed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A claim with the part of the image in which it is said to lie; ``mostly``: most of it, no mere bit."""
+    """A claim with the part of the image in which it is said to lie.
+
+    Attributes:
+        claim: What is said to lie there.
+        part: A side, a quarter, or the centre.
+        mostly: Whether most of it is said to lie there, no mere bit.
+        within: Whether it is "in" or "at" the part, and does not run through it, nor lie near it.
+    """
 
     claim: Claim
     part: str
     mostly: bool
+    within: bool
 
 
 _UP = {"north": "north", "northern": "north", "upper": "north", "top": "north"}
@@ -31,6 +39,8 @@ _WHOLE = {
     for second in ("west", "east")
     for ending in ("", "ern")
 }
+DIRECTIONS = frozenset(_WORDS.keys() | _WHOLE.keys())
+"""Words that may begin a part of the image."""
 _MIDDLE = frozenset({"centre", "center", "middle", "central"})
 _NOUNS = frozenset(
     {"corner", "half", "part", "quarter", "quadrant", "side", "edge", "section", "third", "portion", "region", "area"}
@@ -54,6 +64,10 @@ _INTO = frozenset(
         "fills",
     }
 )
+_MOTION_LISTED = (
+    "from leads leading runs running flows flowing heads heading stretches stretching extends extending next"
+)
+_MOTION = frozenset(_MOTION_LISTED.split())
 _IMAGE = frozenset(
     {
         "image",
@@ -74,7 +88,11 @@ _IMAGE = frozenset(
 _MOSTLY = frozenset(
     {"mostly", "mainly", "primarily", "chiefly", "largely", "concentrated", "predominantly", "principally"}
 )
-_STOPS = frozenset({".", ";", "!", "?"})
+_NEW_SUBJECT = frozenset({"a", "an", "there", "some", "several"})
+_STOPS = frozenset({".", ";", "!", "?", "while", "whereas", "but"})
+_OF_PART_LISTED = "is are was holds hold contains contain shows show has have features includes consists comprises lies"
+_OF_PART = frozenset(_OF_PART_LISTED.split())
+"""Verbs of which a part is the subject: "the left side holds the houses"."""
 
 
 def part_at(text: Text, i: int) -> tuple[str, int] | None:
@@ -91,7 +109,7 @@ def part_at(text: Text, i: int) -> tuple[str, int] | None:
     before = words[i - 1] if i else ""
     if before in {"the", "its", "far", "extreme", "very"} and i > 1:
         before = words[i - 2] if words[i - 2] != "the" or i < 3 else words[i - 3]
-    if not noun and before not in _INTO:
+    if not noun and before not in _INTO and not (before == "to" and _lies_to(words, i)):
         return None
     if (noun and before == "of") or (not noun and words[i] in _MIDDLE and before not in {"in", "at", "near"}):
         return None
@@ -105,6 +123,11 @@ def part_at(text: Text, i: int) -> tuple[str, int] | None:
     if words[end : end + 1] == ["of"] and not any(word in _IMAGE for word in words[end + 1 : end + 4]):
         return None
     return part, end
+
+
+def _lies_to(words: Sequence[str], i: int) -> bool:
+    """Tell "a lake lies to the north" from "a road leads to the north" and "from west to east"."""
+    return _MOTION.isdisjoint(words[max(0, i - 5) : i])
 
 
 def _direction(words: Sequence[str], i: int) -> tuple[str | None, int]:
@@ -136,27 +159,41 @@ def placed(text: Text, claims: Sequence[Claim]) -> list[Placed]:
         claim = _claim_of(text, claims, i, end)
         if claim is not None and claim.said and not claim.absent:
             mostly = any(word in _MOSTLY for word in words[max(0, i - 4) : i])
-            found.append(Placed(claim, part, mostly))
+            before = words[max(0, i - 3) : i]
+            within = not {"in", "at"}.isdisjoint(before) and "its" not in before
+            found.append(Placed(claim, part, mostly, within))
         i = end
     return found
 
 
+def in_part(text: Text, claim: Claim) -> bool:
+    """Tell whether a clause speaks of a part of the image: "the upper part shows peaks with no vegetation"."""
+    words, number = text.words, text.sentence[claim.start]
+    for i in range(max(0, claim.start - 14), min(len(words), claim.end + 8)):
+        if text.sentence[i] != number or words[i] not in DIRECTIONS or (named := part_at(text, i)) is None:
+            continue
+        fronted = words[named[1] : named[1] + 1] == [","]
+        between = words[named[1] + fronted : claim.start] if i < claim.start else words[claim.end : i]
+        if not {",", ";", "and", "but"} & set(between):
+            return True
+    return False
+
+
 def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Claim | None:
     words = text.words
-    for claim in (
-        ()
-        if _is_fronted(text, start, end)
-        else reversed([claim for claim in claims if claim.end <= start and claim.said])
-    ):
+    leads = _is_fronted(text, start, end) or _is_subject(words, end)
+    before = [] if leads else [claim for claim in claims if claim.end <= start and claim.said]
+    for n in range(len(before) - 1, -1, -1):
+        claim = before[n]
         between = words[claim.end : start]
         if len(between) > 14 or any(word in _STOPS for word in between) or _another_part(text, claim.end, start):
             break
         if words[claim.start] in _OWN_SIDES:
             break
-        return claim
+        return _bearer(words, before, n)
     if (
         start
-        and not _is_fronted(text, start, end)
+        and not leads
         and text.sentence[start - 1] == text.sentence[start]
         and any(claim.end <= start and text.sentence[claim.start] == text.sentence[start] for claim in claims)
     ):
@@ -169,12 +206,27 @@ def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Clai
     return None
 
 
+def _bearer(words: Sequence[str], claims: Sequence[Claim], n: int) -> Claim:
+    """Return what bears a thing that a place is told of: the creek of "a creek with a fringe of trees"."""
+    if n and words[claims[n - 1].end : claims[n - 1].end + 1] == ["with"] and claims[n].start - claims[n - 1].end <= 6:
+        between = words[claims[n - 1].end : claims[n].start]
+        return claims[n] if {",", "and", "."} & set(between) else claims[n - 1]
+    return claims[n]
+
+
+def _is_subject(words: Sequence[str], end: int) -> bool:
+    """Tell whether a part is the subject of a verb: "the right side of the image is dominated by water"."""
+    if words[end : end + 1] == ["of"]:
+        end = next((j for j in range(end + 1, min(end + 4, len(words))) if words[j] in _IMAGE), end) + 1
+    return words[end : end + 1] != [] and words[end] in _OF_PART
+
+
 def _is_fronted(text: Text, start: int, end: int) -> bool:
     """Tell whether a part opens its clause: ", and toward the right edge, a wood can be seen"."""
     words, i = text.words, start
-    if words[end : end + 1] != [","]:
+    if words[end : end + 1] != [","] and not (words[end : end + 1] != [] and words[end] in _NEW_SUBJECT):
         return False
-    while i and (words[i - 1] in _INTO or words[i - 1] in {"the", "its", "far"}):
+    while i and (words[i - 1] in _INTO or words[i - 1] in {"the", "its", "far", "to"}):
         i -= 1
     return i < start and words[i - 1 : i] in ([","], ["and"], [";"], ["while"])
 
@@ -191,7 +243,7 @@ def apart(told: str, known: str, *, mostly: bool) -> bool:
     Args:
         told: Where a caption puts it: a side, a quarter, or the centre.
         known: The quarter, or the centre, that holds most of it.
-        mostly: Whether the caption puts most of it there.
+        mostly: Whether the caption puts most of it there, or all of a single thing.
     """
     if told == known:
         return False

@@ -26,6 +26,8 @@ from git10m.recipe import CaptionChecks, Captions
 RULES = CaptionChecks()
 CLAIMS = CaptionChecks(use=("contradiction",))
 LEAST_RECALL, MOST_FALSE_ALARMS = 0.98, 0.02
+BLIND = {"a": 0.94, "b": 0.9, "c": 0.93, "d": 0.98, "e": 0.98, "f": 0.95, "g": 0.98, "h": 0.93}
+"""Least recall of the sets that were written blind, since they were mended."""
 
 
 def contradicted(text: str, facts: Mapping[str, Any], ground: Ground | None = None) -> int:
@@ -43,9 +45,9 @@ def test_sentences_of_people_and_models(prose: str):
     assert alarms <= MOST_FALSE_ALARMS
 
 
-@pytest.mark.parametrize(("name", "least_recall"), [("a", 0.88), ("b", 0.84), ("c", 0.9), ("d", 0.96)])
+@pytest.mark.parametrize(("name", "least_recall"), BLIND.items())
 def test_captions_that_were_written_blind(name: str, least_recall: float):
-    """Mended since: first sight is told in pipelines/caption-checks.md, and missed the 0.98 and 0.02 in every set."""
+    """Mended since: first sight is told in pipelines/caption-checks.md, and missed the 0.98 in every set."""
     drawn = list(blind_cases(name))
     flagged = [case.caption for case in drawn if contradicted(case.caption, case.facts)]
     planted = [(case.caption, facts) for case in drawn for _, facts in case.planted]
