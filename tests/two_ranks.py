@@ -23,6 +23,13 @@ from text2earth.training.stages import DenoiserStage
 VARIANTS = {"replicas": {}, "compiled": {"compile": "aot_eager"}, "shards": {"shard": True}}
 
 
+def configured(data: Path, **run: object):
+    """Steps at a usual learning rate: at a high one, Adam's first steps magnify rounding where gradients vanish."""
+    config = steps_config(data, **run)
+    denoiser = config.denoiser.model_copy(update={"learning_rate": 2e-4})
+    return config.model_copy(update={"denoiser": denoiser})
+
+
 def noted(seen: list) -> None:
     """Note rows, crops, drops, timesteps and noise of every denoiser batch from here on."""
     inputs = DenoiserStage.inputs
@@ -66,7 +73,7 @@ def main(data: str, output: Path) -> None:
             save(run)
 
         _Run._save = save_and_note
-        train(steps_config(Path(data), **run), output=output / name)
+        train(configured(Path(data), **run), output=output / name)
         _Run._save = save
         rank = torch.distributed.get_rank()
         facts = {"seen": seen, "averages": averages}

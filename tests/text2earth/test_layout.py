@@ -204,6 +204,24 @@ def test_what_is_missing_or_damaged_is_named(published):
         read_model(published, device="cpu")
 
 
+def test_training_starts_from_the_published_layout(published, model_folder, small_tiles):
+    from small_models import nano_config
+    from transformers import CLIPTokenizer
+
+    from text2earth.training import TrainConfig
+    from text2earth.training.train import new_model
+
+    said = nano_config(small_tiles).model_dump(exclude_unset=True)
+    said["model"]["start"] = str(published)
+    del said["vae"]  # the start's autoencoder is kept
+    config = TrainConfig.model_validate(said)
+    model = new_model(config, tokenizer=CLIPTokenizer.from_pretrained(published / "tokenizer"))
+    kept = CLIPTextModel.from_pretrained(model_folder / "text_encoder").state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in model.text_encoder.state_dict().items())
+    half = load_file(published / UNET)
+    assert all(torch.equal(value, half[name].float()) for name, value in model.unet.named_parameters())
+
+
 def test_a_float16_variant_is_taken_where_there_is_no_other(published):
     (published / UNET).rename(published / "unet" / "diffusion_pytorch_model.fp16.safetensors")
     assert read_model(published, device="cpu").denoiser.dtype == torch.float32

@@ -28,11 +28,11 @@ from git10m.shards import atomic_file
 from text2earth.data.files import LATENTS_SUFFIX
 from text2earth.data.index import ShardIndex
 from text2earth.data.latent_cache import DONE_SUFFIX, SPEC_NAME, latents_name, latents_schema
+from text2earth.data.loader import worker_context
 from text2earth.data.rows import Rows, decoded, row_columns
 from text2earth.data.view import PREPROCESSING, Cut, Pixels, UnusableRowError, View, averaged, draw_cut, halvings
 from text2earth.errors import LatentCacheError
 from text2earth.latents import LatentSpec, Moments, encoder_sha256, moments_of
-from text2earth.models import latent_factor
 from text2earth.noise import Stream, generator
 
 __all__ = ["EncodeResult", "EncodeSettings", "encode"]
@@ -131,7 +131,9 @@ def encode(
     """
     spec = _spec(vae, settings)
     _claim(output, spec=spec, index=index)
-    encoder = vae.to(device or torch.device("cpu"), dtype=_FLOATS[settings.precision]).eval()
+    encoder: Any = vae.eval()
+    # The module's own way: that of diffusers warns of every other number format.
+    torch.nn.Module.to(encoder, device or torch.device("cpu"), _FLOATS[settings.precision])
     encoder.to(memory_format=torch.channels_last)
     found: list[dict[str, Any]] = []
     mine = _shards(index)[part[0] - 1 :: part[1]]
@@ -159,8 +161,10 @@ def encode(
 
 def _spec(vae: Any, settings: EncodeSettings) -> LatentSpec:
     view = settings.view
-    if view.image_size % latent_factor(vae):
-        raise LatentCacheError(f"image size {view.image_size} was given; it is a multiple of {latent_factor(vae)}")
+    # As models.latent_factor, whose import of every network workers would wait for.
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    if view.image_size % factor:
+        raise LatentCacheError(f"image size {view.image_size} was given; it is a multiple of {factor}")
     return LatentSpec(
         encoder=encoder_sha256(vae),
         scaling_factor=float(vae.config.scaling_factor),
@@ -168,7 +172,7 @@ def _spec(vae: Any, settings: EncodeSettings) -> LatentSpec:
         dtype="float16",
         moments=settings.moments,
         channels=int(vae.config.latent_channels),
-        side=view.image_size // latent_factor(vae),
+        side=view.image_size // factor,
         image_size=view.image_size,
         view=view.kind,
         flips=view.flips,
@@ -308,15 +312,13 @@ class _Views:
 
 
 def _plain(cut: Cut) -> dict[str, int]:
-    return {"top": cut.top, "left": cut.left, "down": cut.down, "across": cut.across, "turns": cut.turns}
+    return {"top": cut.top, "left": cut.left, "down": int(cut.down), "across": int(cut.across), "turns": cut.turns}
 
 
 def _prepared(views: _Views, pieces: Sequence[_Piece], *, workers: int) -> Iterator[_Prepared]:
     if workers == 0:
         yield from (views[piece] for piece in pieces)
         return
-    from text2earth.data.loader import worker_context
-
     dataset: Any = views  # map-style by protocol, which torch's annotations do not know
     sampler: Any = pieces
     loader: Any = torch.utils.data.DataLoader(

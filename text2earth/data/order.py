@@ -26,8 +26,8 @@ __all__ = ["WINDOW_GROUPS", "Order", "shares_of"]
 
 Integers = npt.NDArray[np.int64]
 
-WINDOW_GROUPS = 64
-"""Groups in a window, about 600 MB of images at 500 rows of 18 kB, shared by a process's workers."""
+WINDOW_GROUPS = 128
+"""Groups in a window: at most 1.2 GB of images at 500 rows of 18 kB, shared by a process's workers."""
 _BLOCK = 4096
 """Counters between two noted states of the strata's interleaving."""
 
@@ -119,12 +119,13 @@ class _Stratum:
     def _draw_windows(self, turn: int) -> tuple[list[Integers], Integers]:
         """Return the groups of each window of a pass, and the place at which each window ends."""
         draws = self._generator(turn, 0)
-        stretches = np.array_split(np.arange(len(self._ends)), min(self._window, len(self._ends)))
-        longest = len(stretches[0])
-        table = np.full((longest, len(stretches)), -1, dtype=np.int64)
-        for column, stretch in enumerate(stretches):
-            table[: len(stretch), column] = draws.permutation(stretch)
-        windows = [groups[groups >= 0] for groups in draws.permutation(table, axis=0)]
+        # As many windows as are needed; each stretch holds a group for every window, but for the last.
+        count = -(-len(self._ends) // self._window)
+        table = np.full((count, -(-len(self._ends) // count)), -1, dtype=np.int64)
+        for column in range(table.shape[1]):
+            stretch = np.arange(column * count, min((column + 1) * count, len(self._ends)))
+            table[draws.permutation(count)[: len(stretch)], column] = draws.permutation(stretch)
+        windows = [groups[groups >= 0] for groups in table]
         sizes = [int((self._ends[groups] - self._starts[groups]).sum()) for groups in windows]
         return windows, np.cumsum(sizes)
 

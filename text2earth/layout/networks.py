@@ -57,10 +57,8 @@ def _class_of(network: str) -> Any:
         "vae": AutoencoderKL,
         "unet": UNet2DConditionModel,
         "condition_embedder": models.ConditionEmbedder,
-        "transformer": getattr(models, "Text2EarthTransformer2DModel", None),
+        "transformer": models.Text2EarthTransformer2DModel,
     }
-    if known.get(network) is None:
-        raise ModelError(f"this version of text2earth knows no network {network!r}; known are {', '.join(known)}")
     return known[network]
 
 

@@ -155,7 +155,7 @@ def _identity(pipeline: Any, rows: Sequence[PromptRow], settings: BulkSettings, 
         "shard_rows": settings.shard_rows,
         "scheduler": [type(pipeline.scheduler).__name__, json.dumps(scheduler, sort_keys=True, default=str)],
         "device": pipeline.device.type,
-        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
+        "dtype": str(pipeline.vae.dtype).removeprefix("torch."),
     }
 
 

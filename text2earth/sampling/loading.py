@@ -49,4 +49,4 @@ def _pipeline_of(parts: ModelParts) -> Any:
     kind: Any = Text2EarthInpaintPipeline if taken > latents else Text2EarthPipeline
     known = inspect.signature(kind.__init__).parameters
     settings = {name: value for name, value in parts.settings.items() if name in known}
-    return kind(**{"unet": None, **parts.components()}, **settings)
+    return kind(**{"unet": None, **parts.components()}, **settings)  # a transformer takes the U-Net's place

@@ -19,6 +19,7 @@ from git10m.grid import MAX_LEVEL
 from text2earth.conditioning import DropRates, LongCaptions
 from text2earth.data import RowFilter, ShardIndex, View, ViewKind, mixture, scan
 from text2earth.data.filters import columns_of
+from text2earth.data.order import WINDOW_GROUPS
 from text2earth.diffusion import Objective, Prediction
 from text2earth.errors import ConfigError, ShardError
 from text2earth.models.presets import PRESETS
@@ -88,6 +89,8 @@ class DataSettings(_Strict):
     """T of the balance of levels: one of n rows is drawn in proportion to n^(1/T); 1 leaves them as they are."""
     images: tuple[str, ...] = ()
     """Modalities NAME whose ``image_NAME`` is read too, of the same square; rows without one are left out."""
+    window_groups: int = Field(default=WINDOW_GROUPS, gt=0)
+    """Row groups that are shuffled together and kept in memory."""
     latents: str = ""
     """Folder of ``text2earth encode``, in place of pixels."""
 
@@ -207,6 +210,15 @@ class PhaseSettings(ScheduleSettings):
     levels: tuple[Level, ...] = ()
     min_quality: float | None = None
     where: str = ""
+    """As in ``[data]``: ``"img_quality_score > 4.8"`` is the second stage of the paper."""
+
+    @model_validator(mode="after")
+    def _say_which_rows(self) -> Self:
+        try:
+            columns_of(self.where)
+        except ShardError as error:
+            raise ValueError(str(error)) from error
+        return self
 
 
 class StageSettings(ScheduleSettings):
@@ -387,6 +399,8 @@ def _fault(fault: Mapping[str, Any]) -> str:
     key = ".".join(where)
     if fault["type"] == "missing":
         return f"{key} is missing"
+    if fault["type"] == "value_error":  # of a whole section
+        return f"{key}: ".removeprefix(": ") + str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
         return f"{key} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     known = _keys_at(where[:-1])

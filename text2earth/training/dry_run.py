@@ -112,14 +112,13 @@ def forecast(config: TrainConfig) -> Forecast:
         with torch.device("meta"):
             shapes = new_model(config.model_copy(update={"model": _fresh(config)}), tokenizer=tokenizer)
         phases = training_phases(config, index=index, image_size=shapes.image_size)
-        parameters, image_size = parameter_counts(shapes), shapes.image_size
+        parameters = parameter_counts(shapes)
         stages = []
         for stage in ("vae", "denoiser"):
             settings: StageSettings | None = getattr(config, stage)
             if settings is not None:
                 rehearsal = _Rehearsal(stage, config, settings, phases[0], spread, folder)
                 stages.append(rehearsal.forecast(shapes, tokenizer=tokenizer))
-    del image_size
     size = config.denoiser.batch_size
     steps = config.denoiser.steps + sum(phase.steps for phase in config.denoiser.phases)
     return Forecast(index.rows, steps * size / index.rows, parameters, str(spread.device), _free(spread), tuple(stages))
@@ -172,11 +171,12 @@ class _Rehearsal:
     def _traced(self, stage: Stage) -> tuple[float, int]:
         """Return operations of a step and bytes that a micro-batch keeps, from one image on shapes alone."""
         kept: dict[int, int] = {}
-        own = {id(weight.untyped_storage()._cdata) for weight in stage.module.parameters()}
+        stage.module.to("meta")  # tables beside the weights too
+        own = {weight.untyped_storage()._cdata for weight in stage.module.parameters()}
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
             storage = tensor.untyped_storage()
-            if id(storage._cdata) not in own:
+            if storage._cdata not in own:
                 kept[storage._cdata] = storage.nbytes()
             return tensor
 

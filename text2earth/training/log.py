@@ -28,9 +28,9 @@ class Log:
     """
 
     def __init__(self, folder: Path, *, stage: str, tensorboard: bool, write: bool, step: int) -> None:
-        self._file = (folder / "log.jsonl").open("a", encoding="utf-8") if write else None
         self._stage = stage
         self._events: Any = _events(folder / "tensorboard" / stage, step=step) if write and tensorboard else None
+        self._file = (folder / "log.jsonl").open("a", encoding="utf-8") if write else None
 
     def __enter__(self) -> Log:
         return self

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.data import DatasetIdentity, Examples, LatentCache, ShardIndex, batches
-from text2earth.errors import ConfigError, ModelError, ShardError
+from text2earth.errors import ConfigError, ShardError
+from text2earth.layout import read_tensors
 from text2earth.models import (
     PRESETS,
     Inputs,
@@ -101,6 +101,8 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
     accelerator = Accelerator(mixed_precision=run.precision)
     spread = Spread(accelerator, run.shard, run.compile, run.activation_checkpointing)
     index = config.data.index()
+    if config.validation is not None:
+        config.data.index(split=config.validation.split)  # a split that is not there is said now, not hours later
     folder = output / "training"
     with accelerator.main_process_first():
         _claim(folder, config=config, identity=index.identity)
@@ -131,8 +133,8 @@ def training_phases(config: TrainConfig, *, index: ShardIndex, image_size: int) 
 
 
 def _examples(config: TrainConfig, *, index: ShardIndex, image_size: int) -> Examples:
-    view = config.data.view_of(image_size)
-    return Examples(index, view=view, seed=config.run.seed, images=config.data.images)
+    data, view = config.data, config.data.view_of(image_size)
+    return Examples(index, view=view, seed=config.run.seed, images=data.images, window_groups=data.window_groups)
 
 
 def _from_cache(phases: list[Phase], *, config: TrainConfig, vae: Any) -> list[Phase]:
@@ -187,15 +189,9 @@ def _inputs(config: TrainConfig) -> Inputs:
 
 
 def _weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    """Read the weights of a component in float32, whichever of its safetensors there is: whole, in parts or fp16."""
-    whole_ones = sorted(folder.glob("*.safetensors"), key=lambda name: (".fp16." in name.name, name.name))
-    names = [name for name in whole_ones if ("fp16" in name.name) == ("fp16" in whole_ones[0].name)]
-    if not names:
-        raise ModelError(f"{folder} holds no .safetensors; convert the weights with 'text2earth convert'")
-    found: dict[str, torch.Tensor] = {}
-    for name in names:
-        found.update({key: value.float() for key, value in load_file(name).items() if value.is_floating_point()})
-    return found
+    """Read the weights of a component in float32, by today's names, whichever layout and version wrote them."""
+    tensors = read_tensors(folder, network=folder.name)
+    return {name: tensor.float() for name, tensor in tensors if tensor.is_floating_point()}
 
 
 def _require_captions(index: ShardIndex, *, config: TrainConfig) -> None:

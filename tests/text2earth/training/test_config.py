@@ -35,6 +35,13 @@ def test_shipped_configurations_are_sound(name):
     assert loaded.data.path == "shards"
 
 
+def test_small_and_from_stable_diffusion_are_sound():
+    small = load_config(PIPELINES / "small-train.toml", variables={"dataset": "shards"})
+    assert small.denoiser.phases[0].where == "img_quality_score > 4.8"
+    loaded = load_config(PIPELINES / "text2earth-from-sd2.toml", variables={"dataset": "shards", "start": "sd2"})
+    assert (loaded.model.start, loaded.model.preset, loaded.vae) == ("sd2", "text2earth", None)
+
+
 def test_from_scratch_is_the_published_model():
     loaded = load_config(PIPELINES / "text2earth-from-scratch.toml", variables={"dataset": "shards"})
     assert (loaded.model.preset, loaded.model.prediction) == ("text2earth", "epsilon")
@@ -60,6 +67,11 @@ def test_variables_fill_numbers_too(tmp_path):
             r"model\.preset is 'huge'; presets are tiny, text2earth",
         ),
         (("[vae]", "[vae"), "is not TOML"),
+        (("[denoiser]", "[denoiser]\nmin_snr_gamma = 5\np2_gamma = 1"), "min_snr_gamma and p2_gamma were both given"),
+        (
+            ("warmup_steps = 9", "[[denoiser.phases]]\nsteps = 1\nlearning_rate = 1\nwhere = 'a >> 1'"),
+            r"denoiser\.phases\.0: ",
+        ),
     ],
 )
 def test_faults_are_named(tmp_path, change, message):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_models import steps_config
 
 from text2earth.training import train
 from text2earth.training.stages import DenoiserStage
@@ -53,7 +52,7 @@ def one(small_tiles, tmp_path_factory):
     two_ranks.noted(seen)
     output = tmp_path_factory.mktemp("one")
     try:
-        train(steps_config(small_tiles), output=output)
+        train(two_ranks.configured(small_tiles), output=output)
     finally:
         DenoiserStage.inputs = inputs
     return output, seen
