@@ -101,6 +101,7 @@ def save_model(
     levels: tuple[int, ...],
     card: str,
     shift: float = 1.0,
+    text_windows: int = 1,
 ) -> None:
     """Write a model folder that ``Text2EarthPipeline.from_pretrained`` reads, replacing one that is there.
 
@@ -111,6 +112,7 @@ def save_model(
         levels: Levels that it was trained on.
         card: Text of README.md.
         shift: Of the times of a flow.
+        text_windows: Windows that a prompt may fill.
     """
     import diffusers
 
@@ -119,10 +121,11 @@ def save_model(
     components = {name: where for name, where in _COMPONENTS.items() if name in parts}
     components["scheduler"] = ("diffusers", type(scheduler).__name__)
     index: dict[str, Any] = {
-        "_class_name": "Text2EarthPipeline",
+        "_class_name": "Text2EarthInpaintPipeline" if model.is_inpainting else "Text2EarthPipeline",
         "_diffusers_version": diffusers.__version__,
         **{name: list(where) for name, where in components.items()},
         "trained_levels": list(levels),
+        "text_windows": text_windows,
     }
     folder.mkdir(parents=True, exist_ok=True)
     staging = folder / ".writing"

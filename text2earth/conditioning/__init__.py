@@ -9,7 +9,7 @@ published Text2Earth hides it in a prompt prefix, ``"16_GOOGLE_LEVEL_A harbour"`
 """
 
 from text2earth.conditioning.condition import NULL, Condition, parse
-from text2earth.conditioning.dropout import DropRates, drop
+from text2earth.conditioning.dropout import KEEP_ALL, DropRates, drop
 from text2earth.conditioning.tokens import (
     EXTRAS,
     LongCaptions,
@@ -22,6 +22,7 @@ from text2earth.conditioning.tokens import (
 
 __all__ = [
     "EXTRAS",
+    "KEEP_ALL",
     "NULL",
     "Condition",
     "DropRates",

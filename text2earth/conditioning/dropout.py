@@ -8,7 +8,7 @@ from text2earth.conditioning.condition import NULL, Condition
 from text2earth.errors import ConditionError
 from text2earth.noise import Stream, generator
 
-__all__ = ["DropRates", "drop"]
+__all__ = ["KEEP_ALL", "DropRates", "drop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,10 @@ class DropRates:
             rate = getattr(self, each.name)
             if not 0.0 <= rate <= 1.0:
                 raise ConditionError(f"drop rate {each.name} = {rate}; a probability is 0–1")
+
+
+KEEP_ALL = DropRates(**dict.fromkeys((each.name for each in fields(DropRates)), 0.0))
+"""Rates of nought, for what is measured rather than learnt."""
 
 
 def drop(condition: Condition, *, rates: DropRates, seed: int, counter: int) -> Condition:

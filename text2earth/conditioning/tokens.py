@@ -35,13 +35,14 @@ class Tokens:
         levels: int64 (B,), 0…22; 0 is the null.
         truncated: How many prompts were longer than the windows and lost their end.
         extras: float32 (B, 5) in the order of ``EXTRAS``, NaN where a condition is null; a source is its number.
+            None if no model asks for them.
         mask: bool (B, W·77), False in windows that a prompt does not reach; None for a single window.
     """
 
     ids: torch.Tensor
     levels: torch.Tensor
     truncated: int
-    extras: torch.Tensor
+    extras: torch.Tensor | None = None
     mask: torch.Tensor | None = None
 
 

@@ -69,6 +69,11 @@ class Text2Earth:
         """Pixels a side that the model was made for."""
         return int(self.denoiser.config.sample_size) * latent_factor(self.vae)
 
+    @property
+    def is_inpainting(self) -> bool:
+        """Whether the denoiser takes a mask and the rest of the image beside the noisy latents."""
+        return int(self.denoiser.config.in_channels) > int(self.vae.config.latent_channels)
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:

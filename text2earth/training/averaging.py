@@ -11,7 +11,7 @@ from transformers import CLIPTextModel
 
 from text2earth.checkpoints import replaced_folder, require_model_folder, require_same_shapes
 from text2earth.errors import RequestError
-from text2earth.models import Text2EarthTransformer2DModel
+from text2earth.models import ConditionEmbedder, Text2EarthTransformer2DModel
 from text2earth.training.averages import rebuilt
 
 __all__ = ["averaged_model"]
@@ -20,6 +20,7 @@ _TRAINED = {
     "unet": UNet2DConditionModel,
     "transformer": Text2EarthTransformer2DModel,
     "text_encoder": CLIPTextModel,
+    "condition_embedder": ConditionEmbedder,
 }
 """Networks that a denoiser's snapshots hold, by the names of their folders."""
 

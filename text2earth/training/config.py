@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from git10m.grid import MAX_LEVEL
+from text2earth.conditioning import DropRates, LongCaptions
 from text2earth.data import RowFilter, ShardIndex, View, ViewKind, mixture, scan
 from text2earth.data.filters import columns_of
 from text2earth.data.order import WINDOW_GROUPS
@@ -155,14 +156,39 @@ class ModelSettings(_Strict):
     prediction: Prediction = "epsilon"
     start: str = ""
     """Model folder, or name of a zoo model, whose weights are the start; without ``[vae]`` its autoencoder is kept."""
+    inpainting: bool = False
+    """Whether the U-Net takes a mask and the rest of the image, ``[z, mask, z_masked]``; see ``models.inpainting``."""
 
 
 class ConditionSettings(_Strict):
-    """``[conditions]``: probabilities of condition dropout; see ``conditioning.DropRates``."""
+    """``[conditions]``: which there are, and the probabilities of their dropout; see ``conditioning.DropRates``."""
 
     drop_text: Probability = 0.05
     drop_level: Probability = 0.10
     drop_both: Probability = 0.10
+    drop_gsd: Probability = 0.10
+    drop_place: Probability = 0.10
+    drop_month: Probability = 0.10
+    drop_source: Probability = 0.10
+    further: tuple[Literal["gsd", "place", "month", "source"], ...] = ()
+    """Conditions that the model takes beside text and level."""
+    sources: tuple[str, ...] = ()
+    """Names that the condition ``"source"`` tells apart, as the rows' ``source_id``; of other rows it is left open."""
+    long_captions: LongCaptions = "cut"
+    """What becomes of a caption beyond the encoder's 77 positions: ``cut``, encoded in ``windows``, or shown by some
+    of its ``sentences`` at a time, drawn anew each epoch."""
+    text_windows: int = Field(default=3, gt=0)
+    """Most windows of a caption where ``long_captions`` is ``windows``."""
+
+    @property
+    def windows(self) -> int:
+        """Windows that a caption may fill."""
+        return self.text_windows if self.long_captions == "windows" else 1
+
+    def rates(self) -> DropRates:
+        """Return the probabilities of dropout."""
+        extra = (self.drop_gsd, self.drop_place, self.drop_month, self.drop_source)
+        return DropRates(self.drop_text, self.drop_level, self.drop_both, *extra)
 
 
 class ScheduleSettings(_Strict):
@@ -332,7 +358,27 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
             "model.start = FOLDER or the name of a zoo model"
         )
     config.denoiser.objective(config.model.prediction)
+    _refuse_contradictions(config, path)
     return config
+
+
+def _refuse_contradictions(config: TrainConfig, path: Path) -> None:
+    conditions = config.conditions
+    if ("source" in conditions.further) != bool(conditions.sources):
+        raise ConfigError(
+            f"{path}: conditions.further is {list(conditions.further)} and conditions.sources is "
+            f"{list(conditions.sources)}; 'source' needs the names that it tells apart, and they need it"
+        )
+    if conditions.long_captions == "windows" and PRESETS[config.model.preset].transformer:
+        raise ConfigError(
+            f"{path}: conditions.long_captions is 'windows' and model.preset {config.model.preset!r} is a transformer, "
+            "which has no mask for windows that a caption does not reach; choose 'sentences' or 'cut'"
+        )
+    if config.model.inpainting and config.data.latents:
+        raise ConfigError(
+            f"{path}: model.inpainting and data.latents are given; the masked images are not in a cache of latents, "
+            "leave data.latents out"
+        )
 
 
 def _filled(value: Any, given: Mapping[str, str], used: set[str]) -> Any:

@@ -13,11 +13,20 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from text2earth.conditioning import DropRates, drop, embed, tokenize
+from text2earth.conditioning import (
+    KEEP_ALL,
+    Condition,
+    DropRates,
+    LongCaptions,
+    Tokens,
+    drop,
+    sampled_sentences,
+    tokenize,
+)
 from text2earth.data import Batch
 from text2earth.diffusion import SCHEDULE, Objective
 from text2earth.latents import draw_latents
-from text2earth.models import Text2Earth, latent_factor
+from text2earth.models import Text2Earth, draw_mask, encode, inpainting_channels, latent_factor, predict
 from text2earth.noise import Stream, generator, normals
 
 __all__ = ["DenoiserLoss", "DenoiserStage", "Stage", "VaeLoss", "VaeStage", "keyed_noise", "moved", "posterior_latents"]
@@ -104,6 +113,7 @@ class DenoiserLoss(nn.Module):
         self.denoiser_name = model.denoiser_name
         self.add_module(self.denoiser_name, model.denoiser)
         self.text_encoder = model.text_encoder.requires_grad_(train_text_encoder)
+        self.condition_embedder = model.condition_embedder
         self.objective = objective
         self.register_buffer("alphas_cumprod", SCHEDULE.alphas_cumprod(), persistent=False)
 
@@ -119,21 +129,31 @@ class DenoiserLoss(nn.Module):
         timesteps: torch.Tensor,
         ids: torch.Tensor,
         levels: torch.Tensor,
+        extras: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the loss of each image (B,).
 
         Args:
-            latents: Clean and scaled, (B, C, h, w).
-            noise: Unit normals of the same shape.
+            latents: Clean and scaled, (B, C, h, w); of an inpainting model (B, 2·C + 1, h, w), the mask and the
+                masked image behind them, which enter as they are.
+            noise: Unit normals (B, C, h, w).
             timesteps: int64 (B,), 0…999; of a flow float32 (B,), 0…1000.
-            ids: Token ids, int64 (B, 77).
+            ids: Token ids, int64 (B, W·77).
             levels: int64 (B,), 0…22.
+            extras: Further conditions, float32 (B, 5), for a model that takes any.
+            mask: Windows that a caption reaches, bool (B, W·77), where there are several.
         """
         at = {"timesteps": timesteps, "alphas_cumprod": self.alphas_cumprod}
-        noisy = self.objective.noisy(latents, noise, **at)
-        states = embed(ids, text_encoder=self.text_encoder)
-        predicted = self.denoiser(noisy, timesteps, states, class_labels=levels).sample
-        return self.objective.loss(predicted, latents, noise, **at)
+        channels = noise.shape[1]
+        clean, beside = latents[:, :channels], latents[:, channels:]
+        noisy = self.objective.noisy(clean, noise, **at)
+        if beside.shape[1]:
+            noisy = torch.cat([noisy, beside], dim=1)
+        tokens = Tokens(ids, levels, 0, extras, mask)
+        networks = {"text_encoder": self.text_encoder, "condition_embedder": self.condition_embedder}
+        predicted = predict(self.denoiser, noisy, timesteps, encode(tokens, **networks))
+        return self.objective.loss(predicted, clean, noise, **at)
 
 
 @dataclass
@@ -146,32 +166,62 @@ class DenoiserStage:
     seed: int
     name: str = "denoiser"
     truncated: int = 0
+    long_captions: LongCaptions = "cut"
+    windows: int = 1
 
     def undropped(self, *, seed: int) -> DenoiserStage:
         """Return the same stage with other draws and every condition kept, to validate with."""
-        return replace(self, rates=DropRates(0.0, 0.0, 0.0), seed=seed, truncated=0)
+        return replace(self, rates=KEEP_ALL, seed=seed, truncated=0)
 
     def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
-        """Return latents, noise, timesteps, token ids and levels of a batch."""
+        """Return latents, noise, timesteps, token ids, levels and what else the model takes of a batch."""
         objective = self.module.objective
         latents = posterior_latents(self.model.vae, batch, seed=self.seed, device=device)
-        conditions = [
-            drop(condition, rates=self.rates, seed=self.seed, counter=counter)
-            for condition, counter in zip(batch.conditions, batch.counters, strict=True)
-        ]
-        tokens = tokenize(conditions, tokenizer=self.model.tokenizer)
+        conditions = [self._shown(*each) for each in zip(batch.conditions, batch.counters, strict=True)]
+        embedder, sources = self.model.condition_embedder, self._sources
+        tokens = tokenize(conditions, tokenizer=self.model.tokenizer, windows=self.windows, sources=sources)
         self.truncated += tokens.truncated
         noise = keyed_noise(batch.counters, seed=self.seed, shape=tuple(latents.shape[1:]), objective=objective)
         timesteps = [
             objective.draw_timestep(generator(self.seed, counter, stream=Stream.TIMESTEP)) for counter in batch.counters
         ]
+        if self.model.is_inpainting:
+            latents = torch.cat([latents, self._beside(batch, device)], dim=1)
+        further = {"extras": None if embedder is None else tokens.extras, "mask": tokens.mask}
         return {
+            **{name: moved(value, device) for name, value in further.items() if value is not None},
             "latents": latents,
             "noise": moved(noise, device),
             "timesteps": moved(objective.timestep_tensor(timesteps), device),
             "ids": moved(tokens.ids, device),
             "levels": moved(tokens.levels, device),
         }
+
+    @property
+    def _sources(self) -> tuple[str, ...]:
+        embedder = self.model.condition_embedder
+        return () if embedder is None else tuple(embedder.config.sources)
+
+    def _shown(self, condition: Condition, counter: int) -> Condition:
+        """Return what is shown of a condition: some sentences of a long caption, then what dropout leaves.
+
+        A source that the model does not know is left open.
+        """
+        if condition.source not in self._sources:
+            condition = replace(condition, source=None)
+        if self.long_captions == "sentences":
+            tokenizer = self.model.tokenizer
+            prompt = sampled_sentences(condition.prompt, tokenizer=tokenizer, seed=self.seed, counter=counter)
+            condition = replace(condition, prompt=prompt)
+        return drop(condition, rates=self.rates, seed=self.seed, counter=counter)
+
+    @torch.no_grad()
+    def _beside(self, batch: Batch, device: torch.device) -> torch.Tensor:
+        """Return masks and latents of the masked images (B, 1 + C, h, w), keyed by (seed, counter)."""
+        size = batch.pixels.shape[-1]
+        masks = [torch.from_numpy(draw_mask(size, seed=self.seed, counter=counter)) for counter in batch.counters]
+        mask = moved(torch.stack(masks)[:, None].float(), device)
+        return inpainting_channels(moved(batch.pixels, device), mask, vae=self.model.vae)
 
 
 def keyed_noise(counters: Sequence[int], *, seed: int, shape: tuple[int, ...], objective: Objective) -> torch.Tensor:

@@ -15,12 +15,12 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from text2earth.checkpoints import replaced_folder, save_model
-from text2earth.conditioning import DropRates
 from text2earth.data import DatasetIdentity, Examples, LatentCache, ShardIndex, batches
 from text2earth.errors import ConfigError, ShardError
 from text2earth.layout import read_tensors
 from text2earth.models import (
     PRESETS,
+    Inputs,
     Text2Earth,
     build,
     parameter_counts,
@@ -162,7 +162,8 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
         ModelError: If the start is no model, or of another shape; names the first keys that differ.
     """
     preset = PRESETS[config.model.preset]
-    model = build(preset, tokenizer=tokenizer, image_size=image_size(config), seed=config.run.seed)
+    size, seed = image_size(config), config.run.seed
+    model = build(preset, tokenizer=tokenizer, image_size=size, seed=seed, inputs=_inputs(config))
     if not config.model.start:
         return model
     folder, said = find(config.model.start), []
@@ -171,12 +172,20 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
             said.append(f"{name}: fresh, for {folder} has another denoiser")
             continue
         said.append(f"{name}: {warm_start(getattr(model, name), _weights_of(folder / name))}")
+    if model.condition_embedder is not None and (folder / "condition_embedder").is_dir():
+        weights = _weights_of(folder / "condition_embedder")
+        said.append(f"condition_embedder: {warm_start(model.condition_embedder, weights)}")
     scaling = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8")).get("scaling_factor")
     if scaling is not None:
         model.vae.register_to_config(scaling_factor=scaling)
     if report is not None:
         report.write_text("\n".join(said) + "\n", encoding="utf-8")
     return model
+
+
+def _inputs(config: TrainConfig) -> Inputs:
+    """Return what the U-Net takes beside the published model's inputs."""
+    return Inputs(config.conditions.further, config.conditions.sources, config.model.inpainting)
 
 
 def _weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -339,11 +348,17 @@ def vae_stage(vae: Any, *, config: TrainConfig, settings: VaeSettings) -> VaeSta
 
 def denoiser_stage(model: Text2Earth, *, config: TrainConfig) -> DenoiserStage:
     """Return how the denoiser is trained."""
-    settings, rates = config.denoiser, config.conditions
+    settings, conditions = config.denoiser, config.conditions
     objective = settings.objective(config.model.prediction)
     loss = DenoiserLoss(model, objective=objective, train_text_encoder=settings.train_text_encoder)
-    drops = DropRates(rates.drop_text, rates.drop_level, rates.drop_both)
-    return DenoiserStage(loss, model, drops, config.run.seed)
+    return DenoiserStage(
+        loss,
+        model,
+        conditions.rates(),
+        config.run.seed,
+        long_captions=conditions.long_captions,
+        windows=conditions.windows,
+    )
 
 
 def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, folder: Path) -> Validation | None:
@@ -358,8 +373,11 @@ def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, fo
 
 def _in_one_piece(model: Text2Earth, *, config: TrainConfig) -> Text2Earth:
     """Return a sharded model as one of stock classes, on the CPU."""
-    fresh = build(PRESETS[config.model.preset], tokenizer=model.tokenizer, image_size=image_size(config))
-    for name in (model.denoiser_name, "text_encoder"):
+    preset, size = PRESETS[config.model.preset], image_size(config)
+    fresh = build(preset, tokenizer=model.tokenizer, image_size=size, inputs=_inputs(config))
+    for name in (model.denoiser_name, "text_encoder", "condition_embedder"):
+        if getattr(fresh, name) is None:
+            continue
         gathered = {key: whole(part).cpu() for key, part in getattr(model, name).state_dict().items()}
         getattr(fresh, name).load_state_dict(gathered)
     return replace(fresh, vae=model.vae)
@@ -385,6 +403,7 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         levels=tuple(sorted(level for level in tally.levels if level)),
         card=model_card(config, facts),
         shift=config.denoiser.flow_shift,
+        text_windows=config.conditions.windows,
     )
     ended = {"parameters": result.parameters, "tally": tally.to_json()}
     (result.folder / "training" / _ENDED).write_text(json.dumps(ended, indent=2) + "\n", encoding="utf-8")

@@ -104,21 +104,29 @@ class Validation:
 
     def _paint(self, step: int) -> None:
         """Write a grid, a row for each prompt and a column for each level; every process paints, one writes."""
-        from text2earth.sampling import Text2EarthPipeline
+        from text2earth.sampling import Text2EarthInpaintPipeline, Text2EarthPipeline
 
         settings, objective = self.settings, self.stage.module.objective
         scheduler = new_scheduler(objective.prediction, shift=objective.flow_shift)
         model = self.stage.model
-        pipeline = Text2EarthPipeline(
-            model.vae, model.text_encoder, model.tokenizer, model.unet, scheduler, transformer=model.transformer
+        parts = (model.vae, model.text_encoder, model.tokenizer, model.unet, scheduler)
+        kind: Any = Text2EarthInpaintPipeline if model.is_inpainting else Text2EarthPipeline
+        pipeline = kind(
+            *parts,
+            condition_embedder=model.condition_embedder,
+            transformer=model.transformer,
+            text_windows=self.stage.windows,
         )
         pipeline.set_progress_bar_config(disable=True)
+        nothing = np.zeros((model.image_size, model.image_size, 3), np.uint8)
+        everywhere = {"image": nothing, "mask_image": nothing[..., 0] == 0} if model.is_inpainting else {}
         rows = []
         for row, prompt in enumerate(settings.prompts):
             seeds = [settings.seed + row * len(settings.levels) + column for column in range(len(settings.levels))]
             images = pipeline(
                 [prompt] * len(settings.levels),
-                list(settings.levels),
+                level=list(settings.levels),
+                **everywhere,
                 num_inference_steps=settings.sampling_steps,
                 guidance_scale=settings.guidance,
                 generator=[torch.Generator().manual_seed(seed) for seed in seeds],
