@@ -52,11 +52,13 @@ class View:
             down by a power of two and lowers the level by its logarithm, as the pixels grew; a level that would
             fall below 1 becomes 0, unknown.
         flips: Mirror at random in both axes. Off by default: captions may name a direction, and shadows have one.
+        turns: Turn by a random number of quarters, for captions that name no direction.
     """
 
     image_size: int
     kind: ViewKind = "crop"
     flips: bool = False
+    turns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,8 @@ class Examples:
         if self._view.flips:
             down, across = draws.integers(2, size=2) * -2 + 1
             pixels = pixels[::down, ::across]
+        if self._view.turns:
+            pixels = np.rot90(pixels, k=int(draws.integers(4)))
         return pixels, condition
 
 

@@ -82,7 +82,7 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
         image_size=_image_size(config),
         seed=config.run.seed,
     )
-    view = View(model.image_size, config.data.view, config.data.flips)
+    view = View(model.image_size, config.data.view, config.data.flips, config.data.turns)
     examples = Examples(index, view=view, seed=config.run.seed)
     pace = Pace(folder, config.run.checkpoint_every, config.run.log_every, config.data.workers)
     model = _with_vae(model, config=config, examples=examples, accelerator=accelerator, pace=pace)
@@ -156,7 +156,12 @@ def _with_vae(
     if not name.is_dir():
         settings = config.vae
         start_as_average(model.vae)
-        loss = VaeLoss(model.vae, kl_weight=settings.kl_weight, gradient_weight=settings.gradient_weight)
+        loss = VaeLoss(
+            model.vae,
+            kl_weight=settings.kl_weight,
+            gradient_weight=settings.gradient_weight,
+            texture_weight=settings.texture_weight,
+        )
         stage = VaeStage(loss, config.run.seed)
         run_stage(stage, settings=settings, examples=examples, first_counter=0, accelerator=accelerator, pace=pace)
         scale = _latent_scale(model.vae, examples=examples, seed=config.run.seed, accelerator=accelerator)
