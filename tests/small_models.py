@@ -119,3 +119,18 @@ def nano_config(data: Path, **run: object) -> TrainConfig:
             "run": {"checkpoint_every": 7, "log_every": 1, **run},
         }
     )
+
+
+def steps_config(data: Path, **run: object) -> TrainConfig:
+    """A configuration that takes ten denoiser steps of ``nano``, dropping many conditions."""
+    return TrainConfig.model_validate(
+        {
+            "name": "steps",
+            "data": {"path": str(data), "flips": True},
+            "model": {"preset": "nano"},
+            "conditions": {"drop_text": 0.3, "drop_level": 0.3, "drop_both": 0.2},
+            "vae": {"steps": 1, "batch_size": 2},
+            "denoiser": {"steps": 10, "batch_size": 6, "learning_rate": 1e-3, "ema_power": 0.3},
+            "run": {"checkpoint_every": 4, "log_every": 1, **run},
+        }
+    )

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,13 @@ __all__ = [
     "new_scheduler",
     "replaced_folder",
     "require_model_folder",
+    "require_same_shapes",
     "save_model",
     "save_state",
 ]
 
 MODEL_INDEX = "model_index.json"
-_TENSORS = ("weights", "ema", "optimizer")
+_TENSORS = ("weights", "ema", "optimizer", "powers")
 _COMPONENTS = {
     "vae": ("diffusers", "AutoencoderKL"),
     "text_encoder": ("transformers", "CLIPTextModel"),
@@ -55,18 +56,29 @@ class TrainingState:
         ema: Their moving averages by the same names.
         optimizer: ``state_dict()`` of the optimiser.
         progress: Counters and settings, plain JSON.
+        powers: Further averages, as ``LENGTH/NAME``.
     """
 
     weights: Mapping[str, torch.Tensor]
     ema: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, Any]
     progress: Mapping[str, Any]
+    powers: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
-def new_scheduler(prediction: Prediction) -> Any:
-    """Return the sampler of Text2Earth: Euler, on the training schedule."""
-    from diffusers import EulerDiscreteScheduler
+def new_scheduler(prediction: Prediction, *, shift: float = 1.0) -> Any:
+    """Return the sampler that belongs to an objective: Euler, on the training schedule or on a flow's straight path.
 
+    Args:
+        prediction: What the network predicts.
+        shift: Of the times of a flow, as in training.
+    """
+    from diffusers import EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+
+    if prediction == "flow":
+        return FlowMatchEulerDiscreteScheduler(  # type: ignore[no-untyped-call]
+            num_train_timesteps=SCHEDULE.steps, shift=shift
+        )
     return EulerDiscreteScheduler(  # type: ignore[no-untyped-call]
         num_train_timesteps=SCHEDULE.steps,
         beta_start=SCHEDULE.beta_start,
@@ -79,7 +91,15 @@ def new_scheduler(prediction: Prediction) -> Any:
     )
 
 
-def save_model(model: Text2Earth, folder: Path, *, prediction: Prediction, levels: tuple[int, ...], card: str) -> None:
+def save_model(
+    model: Text2Earth,
+    folder: Path,
+    *,
+    prediction: Prediction,
+    levels: tuple[int, ...],
+    card: str,
+    shift: float = 1.0,
+) -> None:
     """Write a model folder that ``Text2EarthPipeline.from_pretrained`` reads, replacing one that is there.
 
     Args:
@@ -88,13 +108,16 @@ def save_model(model: Text2Earth, folder: Path, *, prediction: Prediction, level
         prediction: What the U-Net predicts.
         levels: Levels that it was trained on.
         card: Text of README.md.
+        shift: Of the times of a flow.
     """
     import diffusers
 
+    scheduler = new_scheduler(prediction, shift=shift)
+    components = {**_COMPONENTS, "scheduler": ("diffusers", type(scheduler).__name__)}
     index: dict[str, Any] = {
         "_class_name": "Text2EarthPipeline",
         "_diffusers_version": diffusers.__version__,
-        **{name: list(where) for name, where in _COMPONENTS.items()},
+        **{name: list(where) for name, where in components.items()},
         "trained_levels": list(levels),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +126,7 @@ def save_model(model: Text2Earth, folder: Path, *, prediction: Prediction, level
         for name in ("vae", "text_encoder", "unet"):
             getattr(model, name).to(memory_format=torch.contiguous_format).save_pretrained(fresh / name)
         model.tokenizer.save_pretrained(fresh / "tokenizer")
-        new_scheduler(prediction).save_pretrained(fresh / "scheduler")
+        scheduler.save_pretrained(fresh / "scheduler")
         (fresh / "README.md").write_text(card, encoding="utf-8")
         (fresh / MODEL_INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     (folder / MODEL_INDEX).unlink(missing_ok=True)
@@ -130,18 +153,26 @@ def require_model_folder(folder: Path) -> Path:
     raise ModelError(f"{folder} is not a model: it has no {MODEL_INDEX}; give a folder of 'text2earth train'")
 
 
-def save_state(state: TrainingState, folder: Path, *, step: int) -> None:
-    """Write ``folder/step-…``; older states go once the new one is whole."""
+def save_state(state: TrainingState, folder: Path, *, step: int, keep: int = 1) -> None:
+    """Write ``folder/step-…``; once it is whole, all but the newest ``keep`` states go.
+
+    A state of that step that is there already is left as it is: the same run would write the same again.
+    """
     name = folder / f"step-{step:08d}"
-    tensors, plain = _flattened(state.optimizer)
-    with replaced_folder(name) as fresh:
-        for part, found in zip(_TENSORS, (state.weights, state.ema, tensors), strict=True):
-            save_file({key: value.contiguous() for key, value in found.items()}, fresh / f"{part}.safetensors")
-        progress = {**state.progress, "optimizer": plain}
-        (fresh / "progress.json").write_text(json.dumps(progress, indent=2), encoding="utf-8")
-    for older in folder.glob("step-*"):
-        if older.name < name.name:
-            shutil.rmtree(older)
+    if not name.is_dir():
+        tensors, plain = _flattened(state.optimizer)
+        with replaced_folder(name) as fresh:
+            parts = (state.weights, state.ema, tensors, state.powers)
+            for part, found in zip(_TENSORS, parts, strict=True):
+                save_file({key: value.contiguous() for key, value in found.items()}, fresh / f"{part}.safetensors")
+            progress = {**state.progress, "optimizer": plain}
+            (fresh / "progress.json").write_text(json.dumps(progress, indent=2), encoding="utf-8")
+            for written in fresh.iterdir():
+                _to_disk(written)
+    states = sorted(entry for entry in folder.glob("step-*") if entry.suffix == "")
+    left_by_kills = folder.glob("step-*.tmp")
+    for entry in (*states[:-keep], *left_by_kills):
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def latest_state(folder: Path) -> Path | None:
@@ -152,9 +183,42 @@ def latest_state(folder: Path) -> Path | None:
 
 def load_state(name: Path) -> TrainingState:
     """Read a state that ``save_state`` wrote, onto the CPU."""
-    weights, ema, tensors = (load_file(name / f"{part}.safetensors") for part in _TENSORS)
+    weights, ema, tensors, powers = (load_file(name / f"{part}.safetensors") for part in _TENSORS)
     progress = json.loads((name / "progress.json").read_text(encoding="utf-8"))
-    return TrainingState(weights, ema, _unflattened(tensors, progress.pop("optimizer")), progress)
+    return TrainingState(weights, ema, _unflattened(tensors, progress.pop("optimizer")), progress, powers)
+
+
+def require_same_shapes(
+    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], *, where: str, most: int = 5
+) -> None:
+    """Refuse weights that are not those of a model.
+
+    Args:
+        found: Tensors of a checkpoint by name.
+        wanted: The model's, by the same names.
+        where: What the checkpoint is called in the message.
+        most: Keys named in the message.
+
+    Raises:
+        ModelError: If names or shapes differ; names the first keys that do, with both shapes.
+    """
+    differ = []
+    for key in [*wanted, *(key for key in found if key not in wanted)]:
+        shapes = [str(tuple(part[key].shape)) if key in part else "missing" for part in (found, wanted)]
+        if shapes[0] != shapes[1]:
+            differ.append(f"{key}: {shapes[0]} in the checkpoint, {shapes[1]} in the model")
+    if differ:
+        more = f"; and {len(differ) - most} more" if len(differ) > most else ""
+        raise ModelError(
+            f"{where} is a checkpoint of another shape: {'; '.join(differ[:most])}{more}. Give the model's own "
+            "checkpoint, or the preset that the checkpoint was trained with"
+        )
+
+
+def _to_disk(name: Path) -> None:
+    """Wait until a file is on the disk, so that not even a power cut leaves a state that is named but empty."""
+    with name.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager

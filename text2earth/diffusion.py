@@ -1,8 +1,9 @@
 """Diffusion arithmetic: noise schedule, targets, losses, weights and guidance. Imports no network.
 
 Notation: ``x`` clean latents, ``ε`` unit normal noise, ``ᾱ_t`` the cumulative product of 1 − β; noisy latents are
-``x_t = √ᾱ_t·x + √(1−ᾱ_t)·ε`` (Ho et al., arXiv 2006.11239, eq. 4). Latents are float (B, C, H, W), timesteps int64
-(B,) in 0…T−1.
+``x_t = √ᾱ_t·x + √(1−ᾱ_t)·ε`` (Ho et al., arXiv 2006.11239, eq. 4), or on the straight path of flow matching
+``x_t = (1−t)·x + t·ε`` (Lipman et al., arXiv 2210.02747). Latents are float (B, C, H, W); timesteps are (B,), int64 in
+0…T−1, or of a flow float32 ``1000·t`` with t in 0…1, as the schedulers of ``diffusers`` give them to a network.
 """
 
 from __future__ import annotations
@@ -10,22 +11,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+
+from text2earth.errors import ConfigError
 
 __all__ = [
     "SCHEDULE",
     "NoiseSchedule",
+    "Objective",
     "Prediction",
     "add_noise",
     "denoising_loss",
+    "flow_noise",
+    "flow_target",
     "joint_guidance",
     "min_snr_weights",
+    "p2_weights",
+    "shifted",
     "target",
     "two_scale_guidance",
 ]
 
-Prediction = Literal["epsilon", "v_prediction"]
-"""What the network predicts; the names are those of the schedulers of ``diffusers``."""
+Prediction = Literal["epsilon", "v_prediction", "flow"]
+"""What the network predicts: the noise, the velocity of the diffusion, or that of a flow; names as in ``diffusers``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,102 @@ class NoiseSchedule:
 
 SCHEDULE = NoiseSchedule()
 """Text2Earth's schedule, which is Stable Diffusion's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a denoiser is trained on: which times, which noisy latents, which target, which weights.
+
+    Args:
+        prediction: What the network predicts.
+        min_snr_gamma: γ of the Min-SNR weights (ε and v), or None.
+        p2_gamma: γ of the P2 weights (ε and v); 0 is none.
+        p2_k: k of the P2 weights.
+        noise_offset: Size of a shift of the noise that is constant over each channel of an image, so that the mean
+            brightness is learnt too; 0 is none, 0.05–0.1 is usual.
+        flow_mean: Mean of the logit of t in a flow; above 0 trains more on noise.
+        flow_std: Its standard deviation (Esser et al., arXiv 2403.03206, section 3.1).
+        flow_shift: s of ``t ← s·t / (1 + (s−1)·t)`` in a flow (same paper, eq. 23); 1 is none.
+
+    Raises:
+        ConfigError: If weights are asked for that do not go together, or with a flow.
+    """
+
+    prediction: Prediction = "epsilon"
+    min_snr_gamma: float | None = None
+    p2_gamma: float = 0.0
+    p2_k: float = 1.0
+    noise_offset: float = 0.0
+    flow_mean: float = 0.0
+    flow_std: float = 1.0
+    flow_shift: float = 1.0
+
+    def __post_init__(self) -> None:
+        weighted = [name for name in ("min_snr_gamma", "p2_gamma") if getattr(self, name)]
+        if len(weighted) > 1:
+            raise ConfigError("min_snr_gamma and p2_gamma were both given; a loss has one kind of weights, drop one")
+        if weighted and self.prediction == "flow":
+            raise ConfigError(
+                f"{weighted[0]} was given with prediction 'flow'; it weights by the SNR of a diffusion: drop it, and "
+                "say with flow_mean, flow_std and flow_shift which times count more"
+            )
+
+    def draw_timestep(self, draws: np.random.Generator) -> float:
+        """Draw the timestep of one image: uniform in 0…999, or of a flow 1000·t with t logit-normal and shifted."""
+        if self.prediction != "flow":
+            return int(draws.integers(SCHEDULE.steps))
+        logit = self.flow_mean + self.flow_std * float(draws.standard_normal())
+        return SCHEDULE.steps * shifted(1.0 / (1.0 + float(np.exp(-logit))), shift=self.flow_shift)
+
+    def timestep_tensor(self, timesteps: list[float]) -> torch.Tensor:
+        """Return drawn timesteps as the network takes them: int64 (B,), of a flow float32 (B,)."""
+        return torch.tensor(timesteps, dtype=torch.float32 if self.prediction == "flow" else torch.int64)
+
+    def noisy(
+        self, clean: torch.Tensor, noise: torch.Tensor, *, timesteps: torch.Tensor, alphas_cumprod: torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``x_t`` (B, C, H, W) of clean latents and unit noise."""
+        if self.prediction == "flow":
+            return flow_noise(clean, noise, timesteps=timesteps)
+        return add_noise(clean, noise, timesteps=timesteps, alphas_cumprod=alphas_cumprod)
+
+    def loss(
+        self,
+        predicted: torch.Tensor,
+        clean: torch.Tensor,
+        noise: torch.Tensor,
+        *,
+        timesteps: torch.Tensor,
+        alphas_cumprod: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the weighted squared error of each image (B,) of the network's prediction (B, C, H, W)."""
+        if self.prediction == "flow":
+            return denoising_loss(predicted, flow_target(clean, noise))
+        at = {"timesteps": timesteps, "alphas_cumprod": alphas_cumprod}
+        wanted = target(clean, noise, prediction=self.prediction, **at)
+        if self.min_snr_gamma is not None:
+            weights = min_snr_weights(gamma=self.min_snr_gamma, prediction=self.prediction, **at)
+        elif self.p2_gamma:
+            weights = p2_weights(gamma=self.p2_gamma, k=self.p2_k, prediction=self.prediction, **at)
+        else:
+            weights = None
+        return denoising_loss(predicted, wanted, weights=weights)
+
+
+def shifted(time: float, *, shift: float) -> float:
+    """Return ``s·t / (1 + (s−1)·t)`` for t in 0…1: a shift s > 1 moves times towards the noise (t = 1)."""
+    return shift * time / (1.0 + (shift - 1.0) * time)
+
+
+def flow_noise(clean: torch.Tensor, noise: torch.Tensor, *, timesteps: torch.Tensor) -> torch.Tensor:
+    """Return ``x_t = (1−t)·x + t·ε`` (B, C, H, W) of a flow; timesteps float (B,) are 1000·t."""
+    time = (timesteps / SCHEDULE.steps).to(clean.dtype).view(-1, 1, 1, 1)
+    return (1.0 - time) * clean + time * noise
+
+
+def flow_target(clean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Return what a flow's network should predict, the velocity ``dx_t/dt = ε − x`` (B, C, H, W)."""
+    return noise - clean
 
 
 def add_noise(
@@ -85,6 +190,19 @@ def min_snr_weights(
     alphas = alphas_cumprod[timesteps]
     snr = alphas / (1.0 - alphas)
     return snr.clamp(max=gamma) / (snr if prediction == "epsilon" else snr + 1.0)
+
+
+def p2_weights(
+    timesteps: torch.Tensor, *, alphas_cumprod: torch.Tensor, gamma: float, k: float, prediction: Prediction
+) -> torch.Tensor:
+    """Return the loss weights (B,) of P2 (Choi et al., arXiv 2204.00227, eq. 8): ``1/(k + SNR)^γ`` on the error of ε.
+
+    An error of v is that of ε times (SNR + 1)/SNR = 1/ᾱ, so that its weights carry a factor ᾱ: either prediction
+    then optimises the same thing.
+    """
+    alphas = alphas_cumprod[timesteps]
+    weights = (k + alphas / (1.0 - alphas)) ** -gamma
+    return weights if prediction == "epsilon" else weights * alphas
 
 
 def denoising_loss(

@@ -27,6 +27,9 @@ class Stream(IntEnum):
     POSTERIOR = 6
     REPLACEMENT = 7
     INITIALISATION = 8
+    SENTENCES = 20
+    MASK = 21
+    NOISE_OFFSET = 31
 
 
 def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator:

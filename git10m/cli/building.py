@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -117,16 +119,10 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show a few tiles of each source as one picture."""
-    import tempfile
-
-    from git10m.building import prepare
     from git10m.planning import write_preview
 
     can_be_written("--out", out, ".png")
-    loaded, _ = load(recipe, var)
-    with tempfile.TemporaryDirectory(prefix="git10m-preview-") as scratch:
-        folder = output.absolute() if output is not None else Path(scratch)
-        inputs, found = prepare(loaded, root=recipe.parent.absolute(), folder=folder)
+    with _looked_at(recipe, var, output) as (_, inputs, found):
         shown = write_preview(inputs, found, out.absolute(), tiles=tiles)
     for reason in shown["failed"]:
         tell(f"failed: {reason}")
@@ -145,16 +141,10 @@ def judge(
     as_json: AsJson = False,
 ) -> None:
     """Try the recipe's verdicts on a sample: what would go, with pictures, before anything goes."""
-    import tempfile
-
-    from git10m.building import prepare
     from git10m.planning import try_verdicts, write_trial
 
     can_be_written("--out", out, ".html")
-    loaded, _ = load(recipe, var)
-    with tempfile.TemporaryDirectory(prefix="git10m-judge-") as scratch:
-        folder = output.absolute() if output is not None else Path(scratch)
-        inputs, found = prepare(loaded, root=recipe.parent.absolute(), folder=folder)
+    with _looked_at(recipe, var, output) as (loaded, inputs, found):
         trial = try_verdicts(inputs, found, tiles=tiles)
     write_trial(trial, out.absolute(), name=loaded.name)
     said = trial.as_json()
@@ -220,6 +210,19 @@ def caption(
     by = ", ".join(f"{each['rows']:,} by {each['source']} {each['version'] or ''}" for each in told["writers"])
     text = f"{folder}: {told['rows']:,} captions ({by or 'none'}), {told['without']:,} rows without"
     show({"folder": str(folder), "captions": told, "batch": batch}, text, as_json)
+
+
+@contextmanager
+def _looked_at(recipe: Path, var: list[str] | None, output: Path | None) -> Iterator[tuple[Any, Any, Any]]:
+    """Give a recipe, its inputs and their plan; what is fetched goes to ``output``, else to a scratch folder."""
+    import tempfile
+
+    from git10m.building import prepare
+
+    loaded, _ = load(recipe, var)
+    with tempfile.TemporaryDirectory(prefix="git10m-look-") as scratch:
+        folder = output.absolute() if output is not None else Path(scratch)
+        yield (loaded, *prepare(loaded, root=recipe.parent.absolute(), folder=folder))
 
 
 def _plan(

@@ -2,7 +2,9 @@
 
 Three stock networks: a KL autoencoder (``diffusers.AutoencoderKL``), a CLIP text encoder
 (``transformers.CLIPTextModel``) and a U-Net (``diffusers.UNet2DConditionModel``) that takes the level as
-``class_labels`` with ``class_embed_type="timestep"``. Nothing in them is ours, so their files open elsewhere.
+``class_labels`` with ``class_embed_type="timestep"``. Nothing in them is ours, so their files open elsewhere. Further
+conditions, if a model takes any, enter through the U-Net's own ``timestep_cond``, from a small module in a folder of
+its own.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from text2earth.models.condition_embedder import ConditionEmbedder
 from text2earth.models.presets import Preset
 
-__all__ = ["Text2Earth", "build", "latent_factor", "parameter_counts", "train_tokenizer"]
+__all__ = ["Inputs", "Text2Earth", "build", "latent_factor", "parameter_counts", "train_tokenizer"]
 
 _BEGIN, _END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
@@ -33,12 +36,14 @@ class Text2Earth:
         text_encoder: ``CLIPTextModel``: token ids (B, 77) → states (B, 77, D).
         unet: ``UNet2DConditionModel``: noisy latents, timestep, states, level → prediction.
         tokenizer: ``CLIPTokenizer`` of 77 positions.
+        condition_embedder: ``ConditionEmbedder`` of the conditions beside text and level, if there are any.
     """
 
     vae: Any
     text_encoder: Any
     unet: Any
     tokenizer: Any
+    condition_embedder: Any = None
 
     @property
     def image_size(self) -> int:
@@ -46,7 +51,29 @@ class Text2Earth:
         return int(self.unet.config.sample_size) * latent_factor(self.vae)
 
 
-def build(preset: Preset, *, tokenizer: Any, image_size: int | None = None, seed: int = 0) -> Text2Earth:
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the U-Net takes beside noisy latents, timestep, text and level.
+
+    Args:
+        conditions: Further conditions, of ``models.CONDITIONS``; none is the published model.
+        sources: Names that the condition ``"source"`` tells apart.
+        inpainting: Whether the mask and the masked image's latents enter beside the noisy latents: 9 channels.
+    """
+
+    conditions: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    inpainting: bool = False
+
+
+def build(
+    preset: Preset,
+    *,
+    tokenizer: Any,
+    image_size: int | None = None,
+    seed: int = 0,
+    inputs: Inputs = Inputs(),
+) -> Text2Earth:
     """Make a model with fresh weights on the current default device (``"meta"`` makes shapes alone).
 
     Args:
@@ -54,6 +81,7 @@ def build(preset: Preset, *, tokenizer: Any, image_size: int | None = None, seed
         tokenizer: A ``CLIPTokenizer`` with no more entries than the preset's ``vocab_size``.
         image_size: Pixels a side, the preset's own if left out; a multiple of the latent factor.
         seed: Of the initial weights; the caller's random state is left as it was.
+        inputs: What the U-Net takes beside the published model's inputs.
     """
     factor = 2 ** (len(preset.vae["block_out_channels"]) - 1)
     pixels = image_size or preset.image_size
@@ -68,10 +96,23 @@ def build(preset: Preset, *, tokenizer: Any, image_size: int | None = None, seed
         vae = AutoencoderKL(**preset.vae, sample_size=pixels)  # type: ignore[no-untyped-call]
         text_encoder = CLIPTextModel(text)
         _tell_words_apart(text_encoder, scale=preset.word_scale)
-        unet = UNet2DConditionModel(  # type: ignore[no-untyped-call]
-            **preset.unet, sample_size=pixels // factor
-        )
-    return Text2Earth(vae, text_encoder, unet, tokenizer)
+        unet, embedder = _denoiser(preset, sample_size=pixels // factor, inputs=inputs)
+    return Text2Earth(vae, text_encoder, unet, tokenizer, embedder)
+
+
+@torch.no_grad()
+def _denoiser(preset: Preset, *, sample_size: int, inputs: Inputs) -> tuple[Any, Any]:
+    """Return the U-Net and, if it takes further conditions, their embedder."""
+    settings = {**preset.unet, "sample_size": sample_size}
+    latents = int(preset.vae["latent_channels"])
+    if inputs.inpainting:
+        settings |= {"in_channels": 2 * latents + 1, "out_channels": latents}
+    if not inputs.conditions:
+        return UNet2DConditionModel(**settings), None  # type: ignore[no-untyped-call]
+    width = int(preset.unet["block_out_channels"][0])
+    unet: Any = UNet2DConditionModel(**settings, time_cond_proj_dim=width)  # type: ignore[no-untyped-call]
+    unet.time_embedding.cond_proj.weight.zero_()
+    return unet, ConditionEmbedder(inputs.conditions, width=width, sources=inputs.sources)
 
 
 @torch.no_grad()
@@ -93,7 +134,8 @@ def parameter_counts(model: Text2Earth) -> dict[str, int]:
     """Return the number of parameters of each network."""
     return {
         name: sum(weight.numel() for weight in getattr(model, name).parameters())
-        for name in ("vae", "text_encoder", "unet")
+        for name in ("vae", "text_encoder", "unet", "condition_embedder")
+        if getattr(model, name) is not None
     }
 
 

@@ -17,19 +17,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from git10m.grid import MAX_LEVEL
 from text2earth.data import ViewKind
-from text2earth.diffusion import Prediction
+from text2earth.diffusion import Objective, Prediction
 from text2earth.errors import ConfigError
 from text2earth.models.presets import PRESETS
+from text2earth.training.parallel import Compiler
 
 __all__ = [
     "ConditionSettings",
     "DataSettings",
     "DenoiserSettings",
     "ModelSettings",
+    "PhaseSettings",
     "RunSettings",
+    "ScheduleSettings",
     "StageSettings",
     "TrainConfig",
     "VaeSettings",
+    "ValidationSettings",
     "load_config",
 ]
 
@@ -66,6 +70,8 @@ class ModelSettings(_Strict):
     image_size: int | None = Field(default=None, gt=0)
     """Pixels a side; the preset's own if left out."""
     prediction: Prediction = "epsilon"
+    start: str = ""
+    """Model folder, or name of a zoo model, whose weights are the start; without ``[vae]`` its autoencoder is kept."""
 
 
 class ConditionSettings(_Strict):
@@ -76,22 +82,42 @@ class ConditionSettings(_Strict):
     drop_both: Probability = 0.10
 
 
-class StageSettings(_Strict):
-    """How one stage is optimised: AdamW with warm-up, and a moving average of the weights."""
+class ScheduleSettings(_Strict):
+    """How many steps, at which learning rates."""
 
     steps: int = Field(gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay: Literal["cosine", "constant"] = "constant"
+
+
+class PhaseSettings(ScheduleSettings):
+    """``[[denoiser.phases]]``: steps that follow the stage's own, on some of the rows.
+
+    Weights, optimiser and average go on; ``[data]`` says which rows there are, and these keys narrow them down.
+    """
+
+    learning_rate: float = Field(gt=0)
+    levels: tuple[Level, ...] = ()
+    min_quality: float | None = None
+
+
+class StageSettings(ScheduleSettings):
+    """How one stage is optimised: AdamW with warm-up, and a moving average of the weights."""
+
     batch_size: int = Field(gt=0)
     """Images a step, over all processes and micro-batches."""
     accumulate: int = Field(default=1, gt=0)
     """Micro-batches a step in each process."""
-    learning_rate: float = Field(default=1e-4, gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
-    decay: Literal["cosine", "constant"] = "constant"
     weight_decay: float = Field(default=0.01, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.9999, ge=0, lt=1)
     ema_power: float = Field(default=0.75, gt=0)
     """Warm-up of the average: its decay at step n is ``1 − n**−power``, at most ``ema_decay``."""
+    ema_lengths: tuple[Annotated[float, Field(gt=0, lt=0.2887)], ...] = ()
+    """Relative lengths of further averages, from two of which any other is rebuilt: ``[0.05, 0.10]``."""
+    ema_snapshot_every: int = Field(default=1000, gt=0)
+    """Steps between snapshots of the further averages."""
 
 
 class VaeSettings(StageSettings):
@@ -109,6 +135,22 @@ class DenoiserSettings(StageSettings):
 
     train_text_encoder: bool = True
     min_snr_gamma: float | None = Field(default=None, gt=0)
+    p2_gamma: float = Field(default=0.0, ge=0)
+    p2_k: float = Field(default=1.0, gt=0)
+    noise_offset: float = Field(default=0.0, ge=0)
+    flow_mean: float = 0.0
+    flow_std: float = Field(default=1.0, gt=0)
+    flow_shift: float = Field(default=1.0, gt=0)
+    phases: tuple[PhaseSettings, ...] = ()
+
+    def objective(self, prediction: Prediction) -> Objective:
+        """Return what is optimised, for what the model predicts; see ``diffusion.Objective``.
+
+        Raises:
+            ConfigError: If the weights do not go together.
+        """
+        weights = (self.min_snr_gamma, self.p2_gamma, self.p2_k, self.noise_offset)
+        return Objective(prediction, *weights, self.flow_mean, self.flow_std, self.flow_shift)
 
 
 class RunSettings(_Strict):
@@ -118,6 +160,34 @@ class RunSettings(_Strict):
     precision: Literal["no", "bf16", "fp16"] = "no"
     checkpoint_every: int = Field(default=500, gt=0)
     log_every: int = Field(default=10, gt=0)
+    keep: int = Field(default=1, gt=0)
+    """Training states kept on disk, the newest ones."""
+    tensorboard: bool = False
+    """Whether to log for TensorBoard too, under ``training/tensorboard``."""
+    shard: bool = False
+    """Over several processes, shards (FSDP2) in place of replicas (DDP)."""
+    compile: Compiler = "no"
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass: about a third more time for much less memory."""
+
+
+class ValidationSettings(_Strict):
+    """``[validation]``: what is looked at while the denoiser trains, always the same images, noise and times."""
+
+    split: str = "validation"
+    every: int = Field(default=1000, gt=0)
+    """Steps between looks; the last step is always looked at."""
+    images: int = Field(default=64, gt=0)
+    timesteps: int = Field(default=4, gt=0)
+    """Times at which each image is denoised, evenly spaced."""
+    batch_size: int = Field(default=8, gt=0)
+    seed: int = Field(default=0, ge=0)
+    prompts: tuple[str, ...] = ()
+    """Prompts of the sample grid, a row each; none given paints none."""
+    levels: tuple[Level, ...] = (0,)
+    """Levels of the sample grid, a column each."""
+    sampling_steps: int = Field(default=25, gt=0)
+    guidance: float = 4.0
 
 
 class TrainConfig(_Strict):
@@ -127,9 +197,10 @@ class TrainConfig(_Strict):
     data: DataSettings
     model: ModelSettings = ModelSettings()
     conditions: ConditionSettings = ConditionSettings()
-    vae: VaeSettings
+    vae: VaeSettings | None = None
     denoiser: DenoiserSettings
     run: RunSettings = RunSettings()
+    validation: ValidationSettings | None = None
 
 
 def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> TrainConfig:
@@ -164,6 +235,12 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
         raise ConfigError(f"{path}: " + "; ".join(_fault(dict(fault)) for fault in error.errors())) from error
     if config.model.preset not in PRESETS:
         raise ConfigError(f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(PRESETS)}")
+    if config.vae is None and not config.model.start:
+        raise ConfigError(
+            f"{path}: vae is missing; add a section [vae], or keep the autoencoder of a model that is the start: "
+            "model.start = FOLDER or the name of a zoo model"
+        )
+    config.denoiser.objective(config.model.prediction)
     return config
 
 

@@ -7,30 +7,31 @@ again therefore takes the same steps to the bit (on the same kind of machine and
 
 from __future__ import annotations
 
-import json
 import math
 import signal
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from torch import nn
 from tqdm import tqdm
 
-from text2earth.checkpoints import TrainingState, latest_state, load_state, save_state
+from text2earth.checkpoints import TrainingState, latest_state, load_state, require_same_shapes, save_state
 from text2earth.data import Batch, Examples, batches
-from text2earth.errors import DivergedError, InterruptedTraining
-from text2earth.training.config import StageSettings
+from text2earth.errors import ConfigError, DivergedError, InterruptedTraining
+from text2earth.training.averages import Averages, write_snapshot
+from text2earth.training.config import ScheduleSettings, StageSettings
+from text2earth.training.log import Log, cut_log
+from text2earth.training.parallel import Spread, part_of, whole
 from text2earth.training.stages import Stage
+from text2earth.training.tally import Tally
 
-__all__ = ["Pace", "Tally", "learning_rate", "run_stage"]
+__all__ = ["Pace", "Phase", "Watcher", "learning_rate", "rehearsed", "run_stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,16 @@ class Pace:
         checkpoint_every: Steps between states.
         log_every: Steps between lines of the log.
         workers: Loader processes.
+        keep: States kept.
+        tensorboard: Whether to log for TensorBoard too.
     """
 
     folder: Path
     checkpoint_every: int
     log_every: int
     workers: int
+    keep: int = 1
+    tensorboard: bool = False
 
     @property
     def log(self) -> Path:
@@ -55,41 +60,7 @@ class Pace:
         return self.folder / "log.jsonl"
 
 
-@dataclass
-class Tally:
-    """What a run has met in its data.
-
-    Args:
-        seen: Images trained on.
-        truncated: Captions among them that lost their end (dropped ones not counted).
-        levels: Images of each level, as the view labels them.
-        skipped: Reason by row, of rows that could not be used.
-    """
-
-    seen: int = 0
-    truncated: int = 0
-    levels: Counter[int] = field(default_factory=Counter)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    def add(self, batch: Batch) -> None:
-        """Count a batch."""
-        self.seen += len(batch.counters)
-        self.levels.update(condition.level for condition in batch.conditions)
-        self.skipped.update(batch.skipped)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        levels = {str(level): count for level, count in sorted(self.levels.items())}
-        return {"seen": self.seen, "truncated": self.truncated, "levels": levels, "skipped": self.skipped}
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Tally:
-        """Read what ``to_json`` returned."""
-        levels = Counter({int(level): count for level, count in found["levels"].items()})
-        return cls(found["seen"], found["truncated"], levels, dict(found["skipped"]))
-
-
-def learning_rate(step: int, *, settings: StageSettings) -> float:
+def learning_rate(step: int, *, settings: ScheduleSettings) -> float:
     """Return the learning rate of a step (0, 1, …): linear warm-up, then constant or a half cosine to zero."""
     warmup = min(1.0, (step + 1) / (settings.warmup_steps + 1))
     if settings.decay == "constant":
@@ -98,30 +69,102 @@ def learning_rate(step: int, *, settings: StageSettings) -> float:
     return settings.learning_rate * warmup * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Steps of a stage on some of the rows.
+
+    Args:
+        schedule: How many, and their learning rates.
+        examples: Training examples by counter.
+    """
+
+    schedule: ScheduleSettings
+    examples: Examples
+
+
+class Watcher(Protocol):
+    """What looks at a stage from time to time, its published average in place; it must leave the weights alone."""
+
+    @property
+    def every(self) -> int:
+        """Steps between looks."""
+        ...
+
+    def look(self, step: int) -> Mapping[str, Any]:
+        """Return what is to be logged of the module after a step; every process calls it."""
+        ...
+
+
 def run_stage(
     stage: Stage,
     *,
     settings: StageSettings,
-    examples: Examples,
+    phases: Sequence[Phase],
     first_counter: int,
-    accelerator: Accelerator,
+    spread: Spread,
     pace: Pace,
+    watcher: Watcher | None = None,
 ) -> Tally:
     """Train one stage to its end, from its newest state if there is one; its module then holds the average.
 
     Args:
         stage: What to optimise.
         settings: How.
-        examples: Training examples by counter.
+        phases: On which rows, one after the other.
         first_counter: Counter of the stage's first image.
-        accelerator: Device, precision and processes.
+        spread: Device, precision and processes.
         pace: Where and how often to write.
+        watcher: Validation.
 
     Raises:
+        ConfigError: If a step has fewer images than there are processes and micro-batches.
         DivergedError: If a loss is infinite or not a number.
-        InterruptedTraining: If SIGTERM or SIGINT came; the state is saved.
+        InterruptedTraining: If SIGTERM or SIGINT came to any process; the state is saved.
+        ModelError: If the newest state is of another shape.
     """
-    return _Run(stage, settings, examples, first_counter, accelerator, pace).to_the_end()
+    shares = spread.accelerator.num_processes * settings.accumulate
+    if settings.batch_size < shares:
+        raise ConfigError(
+            f"{stage.name}.batch_size is {settings.batch_size}; it is the total of a step, and needs at least an image "
+            f"for each of {spread.accelerator.num_processes} processes × {settings.accumulate} micro-batches"
+        )
+    return _Run(stage, settings, phases, first_counter, spread, pace, watcher).to_the_end()
+
+
+def rehearsed(
+    stage: Stage, *, settings: StageSettings, phase: Phase, spread: Spread, folder: Path, steps: int
+) -> list[float]:
+    """Take the first steps of a stage as a run would, keep nothing, and return the seconds of each.
+
+    Args:
+        stage: What to optimise; its weights are changed.
+        settings: How.
+        phase: On which rows.
+        spread: Device, precision and processes.
+        folder: Of a training that has not begun; nothing is written there.
+        steps: How many; the first is slower, for what is set up or compiled in it.
+    """
+    run = _Run(stage, settings, [phase], 0, spread, Pace(folder, steps, steps, 0), None)
+    seconds, begun = [], time.perf_counter()
+    for number, (each, micro_batches) in enumerate(run._steps(), start=1):
+        float(run._take(each, micro_batches).loss)  # waits for the device
+        seconds.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        if number == steps:
+            break
+    return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A step whose figures may still be on their way from the device."""
+
+    step: int
+    loss: torch.Tensor
+    norm: torch.Tensor
+    rate: float
+    names: tuple[tuple[str, ...], ...]
+    micro_losses: tuple[torch.Tensor, ...]
 
 
 class _Run:
@@ -131,154 +174,251 @@ class _Run:
         self,
         stage: Stage,
         settings: StageSettings,
-        examples: Examples,
+        phases: Sequence[Phase],
         first_counter: int,
-        accelerator: Accelerator,
+        spread: Spread,
         pace: Pace,
+        watcher: Watcher | None,
     ) -> None:
-        self.stage, self.settings, self.examples = stage, settings, examples
-        self.first_counter, self.accelerator, self.pace = first_counter, accelerator, pace
-        self.step = 0
+        self.stage, self.settings, self.phases = stage, settings, phases
+        self.first_counter, self.spread, self.pace, self.watcher = first_counter, spread, pace, watcher
+        self.step, self.steps = 0, sum(phase.schedule.steps for phase in phases)
         self.tally = Tally()
+        spread.settle(stage.module)
         self.trained = {name: weight for name, weight in stage.module.named_parameters() if weight.requires_grad}
-        module: Any = stage.module  # torch's stubs do not know ``memory_format`` here
-        module.to(accelerator.device, memory_format=torch.channels_last).train()
-        self.ema = EMAModel(
-            self.trained.values(),
-            decay=settings.ema_decay,
-            use_ema_warmup=True,
-            power=settings.ema_power,
-            foreach=True,
+        self.averages = Averages(
+            self.trained, decay=settings.ema_decay, power=settings.ema_power, lengths=settings.ema_lengths
         )
-        optimizer = torch.optim.AdamW(self.trained.values(), lr=1.0, weight_decay=settings.weight_decay)
-        self.module: nn.Module
-        self.module, self.optimizer = accelerator.prepare(stage.module, optimizer)
-        self._resume()
+        optimizer = torch.optim.AdamW(self.trained.values(), lr=1.0, weight_decay=settings.weight_decay, fused=True)
+        self._resume(optimizer)
+        self.module = spread.wrap(stage.module)
+        self.optimizer = spread.accelerator.prepare_optimizer(optimizer)
 
     def to_the_end(self) -> Tally:
         """Take the remaining steps, then put the average into the module."""
-        every = self.pace.checkpoint_every
         with (
             _stop_request() as stopped,
             self._progress() as bar,
-            self.pace.log.open("a", encoding="utf-8") as log,
+            self._log() as log,
         ):
-            for step_batches in self._steps():
-                line = self._take(step_batches)
-                bar.set_postfix(loss=f"{line['loss']:.3f}", refresh=False)
-                bar.update()
-                if line["step"] % self.pace.log_every == 0 or self.step == self.settings.steps:
-                    log.write(json.dumps(line) + "\n")
-                    log.flush()
-                if stopped or (self.step % every == 0 and self.step < self.settings.steps):
+            before: _Taken | None = None
+            for phase, micro_batches in self._steps():
+                taken = self._take(phase, micro_batches)
+                stop = self._report(before, log=log, bar=bar, stopped=bool(stopped))
+                before = taken
+                if stop or self._is_due(self.pace.checkpoint_every) or self._is_watched():
+                    stop = self._report(before, log=log, bar=bar, stopped=bool(stopped)) or stop
+                    before = None
+                self._look(log)
+                if stop or self._is_due(self.pace.checkpoint_every):
                     self._save()
-                if stopped:
+                self._snapshot()
+                if stop:
                     raise InterruptedTraining(
-                        f"stopped at step {self.step} of {self.settings.steps} of stage {self.stage.name}, state "
+                        f"stopped at step {self.step} of {self.steps} of stage {self.stage.name}, state "
                         f"saved under {self.pace.folder}; run the same command again to go on"
                     )
-        self.ema.copy_to(self.trained.values())
+            self._report(before, log=log, bar=bar, stopped=False)
+        self.averages.publish()
         self.stage.module.eval()
-        return self.tally
+        return self._whole_tally()
 
-    def _steps(self) -> Iterator[list[Batch]]:
-        """Yield the micro-batches of each remaining step that fall to this process."""
-        share, shares = self.accelerator.process_index, self.accelerator.num_processes
+    def _steps(self) -> Iterator[tuple[Phase, list[Batch]]]:
+        """Yield the micro-batches of each remaining step that fall to this process, with their phase."""
+        share, shares = self.spread.accelerator.process_index, self.spread.accelerator.num_processes
         size, parts = self.settings.batch_size, self.settings.accumulate
+        end = 0
+        for phase in self.phases:
+            begin, end = end, end + phase.schedule.steps
+            steps = range(max(begin, self.step), end)
 
-        def positions() -> Iterator[list[int]]:
-            for step in range(self.step, self.settings.steps):
-                start = self.first_counter + step * size
-                mine = list(range(start, start + size))[share::shares]
-                yield from (mine[part::parts] for part in range(parts))
+            def positions(steps: range = steps) -> Iterator[list[int]]:
+                for step in steps:
+                    start = self.first_counter + step * size
+                    mine = list(range(start, start + size))[share::shares]
+                    yield from (mine[part::parts] for part in range(parts))
 
-        micro = batches(self.examples, positions=positions(), workers=self.pace.workers)
-        for _ in range(self.step, self.settings.steps):
-            yield [next(micro) for _ in range(parts)]
+            micro = batches(phase.examples, positions=positions(), workers=self.pace.workers)
+            for _ in steps:
+                yield phase, [next(micro) for _ in range(parts)]
 
-    def _take(self, micro_batches: list[Batch]) -> dict[str, Any]:
-        """Take one optimiser step and return its line of the log."""
-        rate = learning_rate(self.step, settings=self.settings)
+    def _take(self, phase: Phase, micro_batches: list[Batch]) -> _Taken:
+        """Take one optimiser step; its figures are read later, so that the device need not be waited for."""
+        rate = self._rate(phase)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        total = 0.0
+        # Replicas and shards average gradients over processes: the sum of all is that of the whole batch's mean.
+        scale = self.spread.accelerator.num_processes / self.settings.batch_size
+        losses = []
         for number, batch in enumerate(micro_batches):
-            last = number == len(micro_batches) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.module):
-                with self.accelerator.autocast():
-                    inputs = self.stage.inputs(batch, device=self.accelerator.device)
-                    loss = self.module(**inputs).mean() / len(micro_batches)
-                self.accelerator.backward(loss)
-            total += self._finite(loss, batch)
+            with self.spread.gradients(self.module, last=number == len(micro_batches) - 1):
+                with self.spread.accelerator.autocast():
+                    inputs = self.stage.inputs(batch, device=self.spread.device)
+                    loss = self.module(**inputs).sum() * scale
+                self.spread.accelerator.backward(loss)
+            losses.append(loss.detach() / self.spread.accelerator.num_processes)
             self.tally.add(batch)
-        norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.settings.max_grad_norm)
+        norm = self.spread.clip(list(self.trained.values()), most=self.settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.ema.step(self.trained.values())
+        self.averages.update()
         self.tally.truncated = self.stage.truncated
         self.step += 1
-        counter = self.first_counter + self.step * self.settings.batch_size
-        where = {"stage": self.stage.name, "step": self.step, "counter": counter}
-        return {**where, "loss": total, "lr": rate, "grad_norm": 0.0 if norm is None else float(norm)}
+        names = tuple(batch.names for batch in micro_batches)
+        return _Taken(self.step, torch.stack(losses).sum(), norm, rate, names, tuple(losses))
 
-    def _finite(self, loss: torch.Tensor, batch: Batch) -> float:
-        value = float(loss.detach())
-        if math.isfinite(value):
-            return value
+    def _rate(self, phase: Phase) -> float:
+        begin = 0
+        for each in self.phases:
+            if each is phase:
+                break
+            begin += each.schedule.steps
+        return learning_rate(self.step - begin, settings=phase.schedule)
+
+    def _report(self, taken: _Taken | None, *, log: Log, bar: Any, stopped: bool) -> bool:
+        """Read and log a step's figures; return whether any process was asked to stop.
+
+        Raises:
+            DivergedError: In every process, if the loss of any is not finite.
+        """
+        if taken is None:
+            return stopped and self.spread.accelerator.num_processes == 1
+        both = torch.stack([taken.loss.float(), torch.tensor(float(stopped), device=taken.loss.device)])
+        loss, stops = self.spread.total(both).tolist()
+        if not math.isfinite(loss):
+            self._diverged(taken, loss)
+        bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        bar.update()
+        if taken.step % self.pace.log_every == 0 or taken.step == self.steps:
+            counter = self.first_counter + taken.step * self.settings.batch_size
+            log.write(
+                {"step": taken.step, "counter": counter, "loss": loss, "lr": taken.rate, "grad_norm": float(taken.norm)}
+            )
+        return bool(stops)
+
+    def _diverged(self, taken: _Taken, loss: float) -> None:
+        mine = [
+            name
+            for names, part in zip(taken.names, taken.micro_losses, strict=True)
+            if not math.isfinite(float(part))
+            for name in names
+        ]
+        rows = [name for names in self.spread.gathered(mine) for name in names]
         raise DivergedError(
-            f"the loss of stage {self.stage.name} became {value} at step {self.step + 1}, on the rows "
-            f"{', '.join(batch.names)}; look at these rows, or lower learning_rate (the last state is kept)"
+            f"the loss of stage {self.stage.name} became {loss} at step {taken.step}, on the rows "
+            f"{', '.join(rows)}; look at these rows, or lower learning_rate (the last state is kept)"
         )
+
+    def _is_due(self, every: int) -> bool:
+        return self.step % every == 0 and self.step < self.steps
+
+    def _is_watched(self) -> bool:
+        return self.watcher is not None and (self.step % self.watcher.every == 0 or self.step == self.steps)
+
+    def _look(self, log: Log) -> None:
+        if self.watcher is not None and self._is_watched():
+            self.stage.module.eval()
+            with self.averages.in_place(), torch.no_grad(), self.spread.accelerator.autocast():
+                found = self.watcher.look(self.step)
+            self.stage.module.train()
+            log.write({"step": self.step, **found})
+
+    def _log(self) -> Log:
+        write, tensorboard = self.spread.accelerator.is_main_process, self.pace.tensorboard
+        return Log(self.pace.folder, stage=self.stage.name, tensorboard=tensorboard, write=write, step=self.step)
 
     def _progress(self) -> Any:
         return tqdm(
-            total=self.settings.steps,
+            total=self.steps,
             initial=self.step,
             desc=f"train {self.stage.name}",
             unit="step",
-            disable=not self.accelerator.is_main_process,
+            disable=not self.spread.accelerator.is_main_process,
         )
 
-    def _save(self) -> None:
-        if not self.accelerator.is_main_process:
+    def _snapshot(self) -> None:
+        """Keep the further averages of this step for good."""
+        if self.step % self.settings.ema_snapshot_every and self.step != self.steps:
             return
-        averages = dict(zip(self.trained, self.ema.shadow_params, strict=True))
-        progress = {"step": self.step, "ema_step": self.ema.optimization_step, "tally": self.tally.to_json()}
-        weights = {name: weight.detach() for name, weight in self.trained.items()}
-        state = TrainingState(weights, averages, self.optimizer.state_dict(), progress)
-        save_state(state, self.pace.folder / self.stage.name, step=self.step)
+        for length, average in zip(self.averages.lengths, self.averages.powers, strict=True):
+            found = {name: whole(part) for name, part in zip(self.trained, average, strict=True)}
+            if self.spread.accelerator.is_main_process:
+                folder = self.pace.folder / "snapshots" / self.stage.name
+                write_snapshot(folder, found, step=self.step, length=length)
 
-    def _resume(self) -> None:
+    def _whole_tally(self) -> Tally:
+        """Return the sum of what all processes met."""
+        total = Tally()
+        for found in self.spread.gathered(self.tally.to_json()):
+            total.merge(Tally.from_json(found))
+        return total
+
+    def _scaler(self) -> dict[str, Any]:
+        """Return the state of the loss scaling of float16, empty without."""
+        scaler = self.spread.accelerator.scaler
+        return {} if scaler is None else dict(scaler.state_dict())
+
+    def _save(self) -> None:
+        names, keep = tuple(self.trained), self.pace.keep
+        powers = {
+            f"{length:.3f}/{name}": whole(part)
+            for length, average in zip(self.averages.lengths, self.averages.powers, strict=True)
+            for name, part in zip(names, average, strict=True)
+        }
+        state = TrainingState(
+            weights={name: whole(weight.detach()) for name, weight in self.trained.items()},
+            ema={name: whole(part) for name, part in zip(names, self.averages.published, strict=True)},
+            optimizer=_whole_optimizer(self.optimizer.state_dict()),
+            progress={"step": self.step, "tally": self._whole_tally().to_json(), "scaler": self._scaler()},
+            powers=powers,
+        )
+        if self.spread.accelerator.is_main_process:
+            save_state(state, self.pace.folder / self.stage.name, step=self.step, keep=keep)
+        self.spread.accelerator.wait_for_everyone()
+
+    def _resume(self, optimizer: torch.optim.Optimizer) -> None:
         """Go back to the newest state, and cut the log there."""
         found = latest_state(self.pace.folder / self.stage.name)
+        is_main = self.spread.accelerator.is_main_process
         if found is not None:
             state = load_state(found)
+            require_same_shapes(state.weights, self.trained, where=str(found))
             with torch.no_grad():
-                for name, weight in self.trained.items():
-                    weight.copy_(state.weights[name])
-                for name, average in zip(self.trained, self.ema.shadow_params, strict=True):
-                    average.copy_(state.ema[name])
-            self.optimizer.load_state_dict(dict(state.optimizer))
-            self.ema.optimization_step = state.progress["ema_step"]
-            self.step = state.progress["step"]
-            self.tally = Tally.from_json(state.progress["tally"])
-            self.stage.truncated = self.tally.truncated
-        _cut_log(self.pace.log, stage=self.stage.name, step=self.step)
+                for number, (name, weight) in enumerate(self.trained.items()):
+                    pieces = [(weight, state.weights[name]), (self.averages.published[number], state.ema[name])]
+                    for length, average in zip(self.averages.lengths, self.averages.powers, strict=True):
+                        pieces.append((average[number], state.powers[f"{length:.3f}/{name}"]))
+                    for piece, value in pieces:
+                        piece.copy_(part_of(value, like=piece))
+            optimizer.load_state_dict(_parted_optimizer(state.optimizer, list(self.trained.values())))
+            if state.progress["scaler"]:
+                self.spread.accelerator.scaler.load_state_dict(state.progress["scaler"])
+            self.step = self.averages.step = state.progress["step"]
+            if is_main:  # the others go on from nothing: what is reported is the sum over processes
+                self.tally = Tally.from_json(state.progress["tally"])
+                self.stage.truncated = self.tally.truncated
+        if is_main:
+            cut_log(self.pace.log, stage=self.stage.name, step=self.step)
 
 
-def _cut_log(log: Path, *, stage: str, step: int) -> None:
-    """Drop the lines of a stage beyond a step: the steps are taken again."""
-    if not log.exists():
-        return
-    kept = []
-    for text in log.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:  # half a line, from a kill
-            continue
-        if line["stage"] != stage or line["step"] <= step:
-            kept.append(text + "\n")
-    log.write_text("".join(kept), encoding="utf-8")
+def _whole_optimizer(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an optimiser's state with sharded tensors in one piece."""
+    moments = {
+        number: {name: whole(value) for name, value in values.items()} for number, values in state["state"].items()
+    }
+    return {**state, "state": moments}
+
+
+def _parted_optimizer(state: Mapping[str, Any], weights: list[nn.Parameter]) -> dict[str, Any]:
+    """Return an optimiser's state with tensors sharded as their weights are."""
+    moments = {
+        number: {
+            name: part_of(value, like=weights[number]) if value.shape == weights[number].shape else value
+            for name, value in values.items()
+        }
+        for number, values in state["state"].items()
+    }
+    return {**state, "state": moments}
 
 
 @contextmanager

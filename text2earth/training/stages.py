@@ -6,22 +6,31 @@ each image. The module holds every trained parameter, so that it can be wrapped 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from text2earth.conditioning import DropRates, drop, embed, tokenize
 from text2earth.data import Batch
-from text2earth.diffusion import SCHEDULE, Prediction, add_noise, denoising_loss, min_snr_weights, target
+from text2earth.diffusion import SCHEDULE, Objective
 from text2earth.models import Text2Earth, latent_factor
 from text2earth.noise import Stream, generator, normals
 
-__all__ = ["DenoiserLoss", "DenoiserStage", "Stage", "VaeLoss", "VaeStage", "posterior_latents", "texture_difference"]
+__all__ = [
+    "DenoiserLoss",
+    "DenoiserStage",
+    "Stage",
+    "VaeLoss",
+    "VaeStage",
+    "keyed_noise",
+    "moved",
+    "posterior_latents",
+    "texture_difference",
+]
 
 _LEAST_POWER = 1e-6
 """Added under the root of a texture's strength, whose slope at zero is endless."""
@@ -109,10 +118,10 @@ class VaeStage:
 
     def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
         """Return ``pixels`` and ``noise`` of a batch."""
-        pixels = batch.pixels.to(device, memory_format=torch.channels_last)
+        pixels = moved(batch.pixels, device).to(memory_format=torch.channels_last)
         return {
             "pixels": pixels,
-            "noise": _posterior_noise(self.module.vae, batch, seed=self.seed).to(device),
+            "noise": moved(_posterior_noise(self.module.vae, batch, seed=self.seed), device),
         }
 
 
@@ -121,26 +130,17 @@ class DenoiserLoss(nn.Module):
 
     Args:
         model: Networks; the VAE takes no part.
-        prediction: What the U-Net predicts.
-        min_snr_gamma: γ of the Min-SNR weights, or None for equal weights.
+        objective: Times, target and weights.
         train_text_encoder: Whether the text encoder learns too.
     """
 
     alphas_cumprod: torch.Tensor
 
-    def __init__(
-        self,
-        model: Text2Earth,
-        *,
-        prediction: Prediction,
-        min_snr_gamma: float | None,
-        train_text_encoder: bool,
-    ) -> None:
+    def __init__(self, model: Text2Earth, *, objective: Objective, train_text_encoder: bool) -> None:
         super().__init__()
         self.unet = model.unet
         self.text_encoder = model.text_encoder.requires_grad_(train_text_encoder)
-        self.prediction: Prediction = prediction
-        self.min_snr_gamma = min_snr_gamma
+        self.objective = objective
         self.register_buffer("alphas_cumprod", SCHEDULE.alphas_cumprod(), persistent=False)
 
     def forward(
@@ -156,19 +156,15 @@ class DenoiserLoss(nn.Module):
         Args:
             latents: Clean and scaled, (B, C, h, w).
             noise: Unit normals of the same shape.
-            timesteps: int64 (B,), 0…999.
+            timesteps: int64 (B,), 0…999; of a flow float32 (B,), 0…1000.
             ids: Token ids, int64 (B, 77).
             levels: int64 (B,), 0…22.
         """
         at = {"timesteps": timesteps, "alphas_cumprod": self.alphas_cumprod}
-        noisy = add_noise(latents, noise, **at)
+        noisy = self.objective.noisy(latents, noise, **at)
         states = embed(ids, text_encoder=self.text_encoder)
         predicted = self.unet(noisy, timesteps, states, class_labels=levels).sample
-        wanted = target(latents, noise, prediction=self.prediction, **at)
-        if self.min_snr_gamma is None:
-            return denoising_loss(predicted, wanted)
-        weights = min_snr_weights(gamma=self.min_snr_gamma, prediction=self.prediction, **at)
-        return denoising_loss(predicted, wanted, weights=weights)
+        return self.objective.loss(predicted, latents, noise, **at)
 
 
 @dataclass
@@ -182,8 +178,13 @@ class DenoiserStage:
     name: str = "denoiser"
     truncated: int = 0
 
+    def undropped(self, *, seed: int) -> DenoiserStage:
+        """Return the same stage with other draws and every condition kept, to validate with."""
+        return replace(self, rates=DropRates(0.0, 0.0, 0.0), seed=seed, truncated=0)
+
     def inputs(self, batch: Batch, *, device: torch.device) -> Mapping[str, torch.Tensor]:
         """Return latents, noise, timesteps, token ids and levels of a batch."""
+        objective = self.module.objective
         latents = posterior_latents(self.model.vae, batch, seed=self.seed, device=device)
         conditions = [
             drop(condition, rates=self.rates, seed=self.seed, counter=counter)
@@ -191,25 +192,41 @@ class DenoiserStage:
         ]
         tokens = tokenize(conditions, tokenizer=self.model.tokenizer)
         self.truncated += tokens.truncated
-        noise = normals(self.seed, batch.counters, stream=Stream.DIFFUSION, shape=tuple(latents.shape[1:]))
+        noise = keyed_noise(batch.counters, seed=self.seed, shape=tuple(latents.shape[1:]), objective=objective)
         timesteps = [
-            int(generator(self.seed, counter, stream=Stream.TIMESTEP).integers(SCHEDULE.steps))
-            for counter in batch.counters
+            objective.draw_timestep(generator(self.seed, counter, stream=Stream.TIMESTEP)) for counter in batch.counters
         ]
         return {
             "latents": latents,
-            "noise": torch.from_numpy(noise).to(device),
-            "timesteps": torch.from_numpy(np.array(timesteps)).to(device),
-            "ids": tokens.ids.to(device),
-            "levels": tokens.levels.to(device),
+            "noise": moved(noise, device),
+            "timesteps": moved(objective.timestep_tensor(timesteps), device),
+            "ids": moved(tokens.ids, device),
+            "levels": moved(tokens.levels, device),
         }
+
+
+def keyed_noise(counters: Sequence[int], *, seed: int, shape: tuple[int, ...], objective: Objective) -> torch.Tensor:
+    """Return the noise of the diffusion, float32 (B, C, h, w), offset included, keyed by (seed, counter)."""
+    noise = normals(seed, counters, stream=Stream.DIFFUSION, shape=shape)
+    if objective.noise_offset:
+        shape = (shape[0], *(1 for _ in shape[1:]))
+        noise += objective.noise_offset * normals(seed, counters, stream=Stream.NOISE_OFFSET, shape=shape)
+    return torch.from_numpy(noise)
+
+
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of the CPU on a device, without waiting for work that is under way there."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @torch.no_grad()
 def posterior_latents(vae: Any, batch: Batch, *, seed: int, device: torch.device) -> torch.Tensor:
     """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter)."""
-    posterior = vae.encode(batch.pixels.to(device, memory_format=torch.channels_last)).latent_dist
-    drawn: torch.Tensor = posterior.mean + posterior.std * _posterior_noise(vae, batch, seed=seed).to(device)
+    pixels = moved(batch.pixels, device).to(memory_format=torch.channels_last)
+    posterior = vae.encode(pixels).latent_dist
+    drawn: torch.Tensor = posterior.mean + posterior.std * moved(_posterior_noise(vae, batch, seed=seed), device)
     return drawn * float(vae.config.scaling_factor)
 
 

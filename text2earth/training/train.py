@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.conditioning import DropRates
 from text2earth.data import DatasetIdentity, Examples, RowFilter, ShardIndex, View, batches, scan
-from text2earth.errors import ConfigError
+from text2earth.errors import ConfigError, ModelError, ShardError
 from text2earth.models import (
     PRESETS,
     Text2Earth,
@@ -25,20 +26,47 @@ from text2earth.models import (
     parameter_counts,
     start_as_average,
     train_tokenizer,
+    warm_start,
 )
 from text2earth.training.card import CardFacts, model_card
-from text2earth.training.config import TrainConfig
-from text2earth.training.loop import Pace, Tally, run_stage
+from text2earth.training.config import PhaseSettings, TrainConfig, VaeSettings, ValidationSettings
+from text2earth.training.loop import Pace, Phase, run_stage
+from text2earth.training.parallel import Spread, whole
 from text2earth.training.stages import DenoiserLoss, DenoiserStage, VaeLoss, VaeStage, posterior_latents
+from text2earth.training.tally import Tally
+from text2earth.training.validation import Validation
+from text2earth.zoo import find
 
-__all__ = ["TrainResult", "train"]
+__all__ = [
+    "TrainResult",
+    "denoiser_stage",
+    "image_size",
+    "new_model",
+    "row_filter",
+    "tokenizer_of",
+    "train",
+    "training_phases",
+    "vae_stage",
+]
 
 _TOKENIZER_CAPTIONS = 200_000
 """Captions that the byte-pair encoding is learnt from, at most."""
 _SCALE_IMAGES = 256
 """Images that the scale of the latents is measured on."""
-_FREE_TO_CHANGE = {"data.path", "data.workers", "run.checkpoint_every", "run.log_every"}
-"""Settings that do not alter the numbers, so that an interrupted run may change them."""
+_FREE_TO_CHANGE = {
+    "data.path",
+    "data.workers",
+    "run.activation_checkpointing",
+    "run.checkpoint_every",
+    "run.compile",
+    "run.keep",
+    "run.log_every",
+    "run.shard",
+    "run.tensorboard",
+    *("validation", *(f"validation.{name}" for name in ValidationSettings.model_fields)),
+}
+"""Settings that do not alter what is computed (some its rounding), so that an interrupted run may change them."""
+_ENDED = "ended.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +89,118 @@ class TrainResult:
 def train(config: TrainConfig, *, output: Path) -> TrainResult:
     """Train a model, or go on with a training of the same configuration that was interrupted.
 
-    ``output`` becomes a model folder; ``output/training`` holds the log and, until the end, the states.
+    ``output`` becomes a model folder; ``output/training`` holds the log and, until the end, the states. A training
+    that has ended is not begun again.
 
     Raises:
         ConfigError: If the folder holds a training of another configuration or dataset; names the changed keys.
-        ShardError: If there is nothing to train on.
+        ShardError: If there is nothing to train on, or no row has a caption.
         DivergedError: If a loss is infinite or not a number.
         InterruptedTraining: If SIGTERM or SIGINT came; the state is saved.
     """
-    index = scan(
-        config.data.path,
-        rows=RowFilter(config.data.split, config.data.levels, config.data.min_quality),
-    )
+    run = config.run
+    accelerator = Accelerator(mixed_precision=run.precision)
+    spread = Spread(accelerator, run.shard, run.compile, run.activation_checkpointing)
+    index = scan(config.data.path, rows=row_filter(config))
     folder = output / "training"
-    _claim(folder, config=config, identity=index.identity)
-    accelerator = Accelerator(mixed_precision=config.run.precision)
-    model = build(
-        PRESETS[config.model.preset],
-        tokenizer=_tokenizer(folder, config=config, index=index),
-        image_size=_image_size(config),
-        seed=config.run.seed,
-    )
-    view = View(model.image_size, config.data.view, config.data.flips, config.data.turns)
-    examples = Examples(index, view=view, seed=config.run.seed)
-    pace = Pace(folder, config.run.checkpoint_every, config.run.log_every, config.data.workers)
-    model = _with_vae(model, config=config, examples=examples, accelerator=accelerator, pace=pace)
-    tally = _train_denoiser(model, config=config, examples=examples, accelerator=accelerator, pace=pace)
+    with accelerator.main_process_first():
+        _claim(folder, config=config, identity=index.identity)
+        if (folder / _ENDED).is_file():
+            return _ended(output, index.identity)
+        _require_captions(index, config=config)
+        tokenizer = tokenizer_of(folder, config=config, index=index)
+    model = new_model(config, tokenizer=tokenizer, report=folder / "start.txt")
+    pace = Pace(folder, run.checkpoint_every, run.log_every, config.data.workers, run.keep, run.tensorboard)
+    phases = training_phases(config, index=index, image_size=model.image_size)
+    model = _with_vae(model, config=config, examples=phases[0].examples, spread=spread, pace=pace)
+    model, tally = _train_denoiser(model, config=config, phases=phases, spread=spread, pace=pace)
     result = TrainResult(output, parameter_counts(model), tally, index.identity)
     if accelerator.is_main_process:
         _publish(model, config=config, result=result)
+    accelerator.wait_for_everyone()
     return result
 
 
-def _image_size(config: TrainConfig) -> int:
+def row_filter(config: TrainConfig, *, phase: PhaseSettings | None = None, split: str = "") -> RowFilter:
+    """Return which rows are trained on, narrowed to those of a phase, or those of another split."""
+    data = config.data
+    levels, quality = data.levels, data.min_quality
+    if phase is not None:
+        levels = tuple(sorted({*levels} & {*phase.levels})) if levels and phase.levels else levels or phase.levels
+        quality = quality if phase.min_quality is None else max(phase.min_quality, quality or phase.min_quality)
+        if not levels and (data.levels or phase.levels):
+            raise ConfigError(f"denoiser.phases has levels {phase.levels}, data has {data.levels}: none is in both")
+    return RowFilter(split or data.split, levels, quality)
+
+
+def training_phases(config: TrainConfig, *, index: ShardIndex, image_size: int) -> list[Phase]:
+    """Return the denoiser's phases, the stage's own steps first."""
+    view = View(image_size, config.data.view, config.data.flips, config.data.turns)
+    phases = [Phase(config.denoiser, Examples(index, view=view, seed=config.run.seed))]
+    for settings in config.denoiser.phases:
+        rows = scan(config.data.path, rows=row_filter(config, phase=settings))
+        phases.append(Phase(settings, Examples(rows, view=view, seed=config.run.seed)))
+    return phases
+
+
+def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None) -> Text2Earth:
+    """Return the model before its first step: fresh, or with the weights of the model that is its start.
+
+    Args:
+        config: Of the training.
+        tokenizer: The run's.
+        report: File that says what became of each key of the start.
+
+    Raises:
+        ModelError: If the start is no model, or of another shape; names the first keys that differ.
+    """
+    preset = PRESETS[config.model.preset]
+    model = build(preset, tokenizer=tokenizer, image_size=image_size(config), seed=config.run.seed)
+    if not config.model.start:
+        return model
+    folder, said = find(config.model.start), []
+    for name in ("vae", "text_encoder", "unet"):
+        said.append(f"{name}: {warm_start(getattr(model, name), _weights_of(folder / name))}")
+    scaling = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8")).get("scaling_factor")
+    if scaling is not None:
+        model.vae.register_to_config(scaling_factor=scaling)
+    if report is not None:
+        report.write_text("\n".join(said) + "\n", encoding="utf-8")
+    return model
+
+
+def _weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    """Read the weights of a component in float32, whichever of its safetensors there is: whole, in parts or fp16."""
+    whole_ones = sorted(folder.glob("*.safetensors"), key=lambda name: (".fp16." in name.name, name.name))
+    names = [name for name in whole_ones if ("fp16" in name.name) == ("fp16" in whole_ones[0].name)]
+    if not names:
+        raise ModelError(f"{folder} holds no .safetensors; convert the weights with 'text2earth convert'")
+    found: dict[str, torch.Tensor] = {}
+    for name in names:
+        found.update({key: value.float() for key, value in load_file(name).items() if value.is_floating_point()})
+    return found
+
+
+def _require_captions(index: ShardIndex, *, config: TrainConfig) -> None:
+    """Refuse a dataset without text, from which no prompt could be learnt."""
+    if config.conditions.drop_text < 1.0 and not any(caption.strip() for caption in index.captions()):
+        raise ShardError(
+            f"{config.data.path} has no captions: column {index.caption_column!r} is empty in all of its "
+            f"{index.rows:,} rows; run 'git10m caption' on it, or train without text with conditions.drop_text = 1"
+        )
+
+
+def _ended(output: Path, identity: DatasetIdentity) -> TrainResult:
+    found = json.loads((output / "training" / _ENDED).read_text(encoding="utf-8"))
+    return TrainResult(output, found["parameters"], Tally.from_json(found["tally"]), identity)
+
+
+def image_size(config: TrainConfig) -> int:
+    """Return the side of the images that are trained on, in pixels.
+
+    Raises:
+        ConfigError: If the networks cannot halve it.
+    """
     preset = PRESETS[config.model.preset]
     size = config.model.image_size or preset.image_size
     step = 2 ** (len(preset.vae["block_out_channels"]) + len(preset.unet["block_out_channels"]) - 2)
@@ -135,9 +242,12 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {key: found for name, item in value.items() for key, found in _flat(item, f"{prefix}{name}.").items()}
 
 
-def _tokenizer(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:
-    """Return the run's tokenizer, trained on the captions at the first start."""
+def tokenizer_of(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:
+    """Return the run's tokenizer: that of the start, else one trained on the captions at the first run."""
     name = folder / "tokenizer"
+    if not name.is_dir() and config.model.start:
+        with replaced_folder(name) as fresh:
+            CLIPTokenizer.from_pretrained(find(config.model.start) / "tokenizer").save_pretrained(fresh)
     if not name.is_dir():
         sizes = PRESETS[config.model.preset].text_encoder
         captions = islice(index.captions(), _TOKENIZER_CAPTIONS)
@@ -148,65 +258,111 @@ def _tokenizer(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any:
     return CLIPTokenizer.from_pretrained(name)
 
 
-def _with_vae(
-    model: Text2Earth, *, config: TrainConfig, examples: Examples, accelerator: Accelerator, pace: Pace
-) -> Text2Earth:
+def _with_vae(model: Text2Earth, *, config: TrainConfig, examples: Examples, spread: Spread, pace: Pace) -> Text2Earth:
     """Train the autoencoder, or read it back if that stage has ended; set the scale of its latents."""
-    name = pace.folder / "vae-trained"
+    name, settings = pace.folder / "vae-trained", config.vae
     if not name.is_dir():
-        settings = config.vae
-        start_as_average(model.vae)
-        loss = VaeLoss(
-            model.vae,
-            kl_weight=settings.kl_weight,
-            gradient_weight=settings.gradient_weight,
-            texture_weight=settings.texture_weight,
-        )
-        stage = VaeStage(loss, config.run.seed)
-        run_stage(stage, settings=settings, examples=examples, first_counter=0, accelerator=accelerator, pace=pace)
-        scale = _latent_scale(model.vae, examples=examples, seed=config.run.seed, accelerator=accelerator)
-        model.vae.register_to_config(scaling_factor=scale)
-        if accelerator.is_main_process:
-            with replaced_folder(name) as fresh:
-                model.vae.to(memory_format=torch.contiguous_format).save_pretrained(fresh)
-        accelerator.wait_for_everyone()
+        if settings is None:
+            _keep_vae(model.vae, name, spread=spread)
+        else:
+            if not config.model.start:
+                start_as_average(model.vae)
+            _train_vae(model.vae, config=config, settings=settings, examples=examples, spread=spread, pace=pace)
+            scale = _latent_scale(model.vae, examples=examples, seed=config.run.seed, device=spread.device)
+            model.vae.register_to_config(scaling_factor=scale)
+            _keep_vae(model.vae, name, spread=spread)
     # Always from disk: a run that never stopped and one that was resumed go on from the same bytes.
     vae: Any = AutoencoderKL.from_pretrained(name, use_safetensors=True)  # type: ignore[no-untyped-call]
-    vae.to(accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
+    vae.to(spread.device, memory_format=torch.channels_last).requires_grad_(False).eval()
     return replace(model, vae=vae)
 
 
-def _latent_scale(vae: Any, *, examples: Examples, seed: int, accelerator: Accelerator) -> float:
+def _keep_vae(vae: Any, name: Path, *, spread: Spread) -> None:
+    if spread.accelerator.is_main_process:
+        with replaced_folder(name) as fresh:
+            vae.to(memory_format=torch.contiguous_format).save_pretrained(fresh)
+    spread.accelerator.wait_for_everyone()
+
+
+def _train_vae(
+    vae: Any, *, config: TrainConfig, settings: VaeSettings, examples: Examples, spread: Spread, pace: Pace
+) -> None:
+    run_stage(
+        vae_stage(vae, config=config, settings=settings),
+        settings=settings,
+        phases=[Phase(settings, examples)],
+        first_counter=0,
+        # The autoencoder is small, and is not called as a whole, which sharding needs.
+        spread=replace(spread, shard=False, checkpointing=False),
+        pace=pace,
+    )
+
+
+def _latent_scale(vae: Any, *, examples: Examples, seed: int, device: torch.device) -> float:
     """Return 1/σ of the latents, which the denoiser then sees with unit variance."""
     vae.register_to_config(scaling_factor=1.0)
     positions = [list(range(start, start + 8)) for start in range(0, _SCALE_IMAGES, 8)]
     latents = [
-        posterior_latents(vae, batch, seed=seed, device=accelerator.device).float().cpu()
+        posterior_latents(vae, batch, seed=seed, device=device).float().cpu()
         for batch in batches(examples, positions=positions)
     ]
     return 1.0 / float(torch.cat(latents).std())
 
 
 def _train_denoiser(
-    model: Text2Earth, *, config: TrainConfig, examples: Examples, accelerator: Accelerator, pace: Pace
-) -> Tally:
-    settings, rates = config.denoiser, config.conditions
-    loss = DenoiserLoss(
-        model,
-        prediction=config.model.prediction,
-        min_snr_gamma=settings.min_snr_gamma,
-        train_text_encoder=settings.train_text_encoder,
-    )
-    drops = DropRates(rates.drop_text, rates.drop_level, rates.drop_both)
-    stage = DenoiserStage(loss, model, drops, config.run.seed)
-    return run_stage(
+    model: Text2Earth, *, config: TrainConfig, phases: list[Phase], spread: Spread, pace: Pace
+) -> tuple[Text2Earth, Tally]:
+    """Train the denoiser; return the model with its average in place, and what it met."""
+    stage = denoiser_stage(model, config=config)
+    tally = run_stage(
         stage,
-        settings=settings,
-        examples=examples,
-        first_counter=config.vae.steps * config.vae.batch_size,
-        accelerator=accelerator,
+        settings=config.denoiser,
+        phases=phases,
+        first_counter=0 if config.vae is None else config.vae.steps * config.vae.batch_size,
+        spread=spread,
         pace=pace,
+        watcher=_validation(stage, config=config, spread=spread, folder=pace.folder),
     )
+    return (_in_one_piece(model, config=config) if spread.is_sharded else model), tally
+
+
+def vae_stage(vae: Any, *, config: TrainConfig, settings: VaeSettings) -> VaeStage:
+    """Return how the autoencoder is trained."""
+    loss = VaeLoss(
+        vae,
+        kl_weight=settings.kl_weight,
+        gradient_weight=settings.gradient_weight,
+        texture_weight=settings.texture_weight,
+    )
+    return VaeStage(loss, config.run.seed)
+
+
+def denoiser_stage(model: Text2Earth, *, config: TrainConfig) -> DenoiserStage:
+    """Return how the denoiser is trained."""
+    settings, rates = config.denoiser, config.conditions
+    objective = settings.objective(config.model.prediction)
+    loss = DenoiserLoss(model, objective=objective, train_text_encoder=settings.train_text_encoder)
+    drops = DropRates(rates.drop_text, rates.drop_level, rates.drop_both)
+    return DenoiserStage(loss, model, drops, config.run.seed)
+
+
+def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, folder: Path) -> Validation | None:
+    settings = config.validation
+    if settings is None:
+        return None
+    rows = scan(config.data.path, rows=row_filter(config, split=settings.split))
+    view = View(stage.model.image_size, config.data.view)
+    examples = Examples(rows, view=view, seed=settings.seed)
+    return Validation(settings, stage, examples, spread, folder, config.name)
+
+
+def _in_one_piece(model: Text2Earth, *, config: TrainConfig) -> Text2Earth:
+    """Return a sharded model as one of stock classes, on the CPU."""
+    fresh = build(PRESETS[config.model.preset], tokenizer=model.tokenizer, image_size=image_size(config))
+    for name in ("unet", "text_encoder"):
+        gathered = {key: whole(part).cpu() for key, part in getattr(model, name).state_dict().items()}
+        getattr(fresh, name).load_state_dict(gathered)
+    return replace(fresh, vae=model.vae)
 
 
 def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> None:
@@ -226,6 +382,9 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         prediction=config.model.prediction,
         levels=tuple(sorted(level for level in tally.levels if level)),
         card=model_card(config, facts),
+        shift=config.denoiser.flow_shift,
     )
+    ended = {"parameters": result.parameters, "tally": tally.to_json()}
+    (result.folder / "training" / _ENDED).write_text(json.dumps(ended, indent=2) + "\n", encoding="utf-8")
     for stage in ("vae", "denoiser"):  # states of a training that has ended
         shutil.rmtree(result.folder / "training" / stage, ignore_errors=True)

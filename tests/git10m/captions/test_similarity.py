@@ -118,6 +118,27 @@ def test_a_build_drops_the_share_that_fits_least_and_accounts_for_it(tmp_path: P
     assert all(row["detail"].startswith("clip ") and row["thumbnail"]["bytes"] for row in low)
 
 
+def test_recaptioning_scores_as_a_build_does_and_drops_no_row(
+    tmp_path: Path, models: dict[str, Path], capfd: pytest.CaptureFixture[str]
+):
+    scored = f'[captions.similarity]\nclip = "{models["clip"]}"\n'
+    write_scene(tmp_path / "imagery/a.tif", size=700)
+    write_recipe(tmp_path / "recipe.toml", more=scored)
+    (tmp_path / "captions.toml").write_text(f"{scored}drop_lowest = 0.5\n")
+    with small_units():
+        built(tmp_path, tmp_path / "scored")
+        write_recipe(tmp_path / "recipe.toml")
+        built(tmp_path, tmp_path / "later")
+    assert {row["similarity_clip"] for row in rows_of(tmp_path / "later")} == {None}
+    assert command(capfd, "caption", tmp_path / "later", "--recipe", tmp_path / "captions.toml").code == 0
+    found = [
+        [(row["img_name"], row["similarity_clip"]) for row in rows_of(tmp_path / name)] for name in ("later", "scored")
+    ]
+    assert found[0] == found[1]
+    assert all(score is not None for _, score in found[0])
+    assert verify(tmp_path / "later") == []
+
+
 @pytest.mark.slow
 def test_workers_change_no_byte_of_a_scored_build(tmp_path: Path, models: dict[str, Path]):
     survey(tmp_path, models, share=0.1)

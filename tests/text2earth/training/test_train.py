@@ -13,10 +13,12 @@ from small_models import nano_config
 from text2earth.checkpoints import load_state, save_state
 from text2earth.conditioning import NULL, DropRates
 from text2earth.data import Batch, Examples, RowFilter, View, scan
+from text2earth.diffusion import Objective
 from text2earth.errors import ConfigError, DivergedError, InterruptedTraining
 from text2earth.models import PRESETS, build, train_tokenizer
 from text2earth.training import train
-from text2earth.training.loop import Pace, _Run, run_stage
+from text2earth.training.loop import Pace, Phase, _Run, run_stage
+from text2earth.training.parallel import Spread
 from text2earth.training.stages import DenoiserLoss, DenoiserStage, texture_difference
 
 
@@ -35,7 +37,7 @@ def model():
 
 
 def denoiser(model, rates=None, seed=0):
-    loss = DenoiserLoss(model, prediction="epsilon", min_snr_gamma=None, train_text_encoder=True)
+    loss = DenoiserLoss(model, objective=Objective(), train_text_encoder=True)
     return DenoiserStage(loss, model, rates or DropRates(), seed)
 
 
@@ -90,12 +92,12 @@ def test_a_killed_run_ends_at_the_same_weights(model_folder, small_tiles, tmp_pa
     """Killed at any step, also between states and within the first stage, and run again: equal to the bit."""
     taken, take = 0, _Run._take
 
-    def take_or_die(run, micro_batches):
+    def take_or_die(run, phase, micro_batches):
         nonlocal taken
         if taken == steps_before_kill:
             raise _KilledError
         taken += 1
-        return take(run, micro_batches)
+        return take(run, phase, micro_batches)
 
     output = tmp_path / "model"
     with monkeypatch.context() as patch:
@@ -114,11 +116,11 @@ def test_a_killed_run_ends_at_the_same_weights(model_folder, small_tiles, tmp_pa
 def test_sigterm_saves_and_stops_and_the_next_run_goes_on(model_folder, small_tiles, tmp_path, monkeypatch):
     take = _Run._take
 
-    def take_and_be_told(run, micro_batches):
-        line = take(run, micro_batches)
+    def take_and_be_told(run, phase, micro_batches):
+        taken = take(run, phase, micro_batches)
         if run.stage.name == "denoiser" and run.step == 5:
             os.kill(os.getpid(), signal.SIGTERM)
-        return line
+        return taken
 
     config, output = nano_config(small_tiles, checkpoint_every=1000), tmp_path / "model"
     with monkeypatch.context() as patch:
@@ -149,17 +151,17 @@ def test_an_image_size_that_does_not_halve_is_refused(small_tiles, tmp_path):
         train(odd, output=tmp_path / "model")
 
 
-def test_a_loss_that_is_not_a_number_stops_with_the_rows(small_tiles, tmp_path, model):
-    stage = denoiser(model)
+def test_a_loss_that_is_not_a_number_stops_with_the_rows(small_tiles, tmp_path):
+    stage = denoiser(build(PRESETS["nano"], tokenizer=train_tokenizer(["water"], vocab_size=600)))
     stage.module.alphas_cumprod = stage.module.alphas_cumprod * float("nan")
     examples = Examples(scan(str(small_tiles), rows=RowFilter()), view=View(16), seed=0)
     with pytest.raises(DivergedError, match=r"became nan at step 1, on the rows .*1[45]_\d+_5000_\d+\.jpg"):
         run_stage(
             stage,
             settings=nano_config(small_tiles).denoiser,
-            examples=examples,
+            phases=[Phase(nano_config(small_tiles).denoiser, examples)],
             first_counter=0,
-            accelerator=Accelerator(),
+            spread=Spread(Accelerator()),
             pace=Pace(tmp_path, 100, 1, 0),
         )
 
@@ -172,7 +174,8 @@ def test_average_moves_and_is_what_is_published(small_tiles, tmp_path):
     examples = Examples(scan(str(small_tiles), rows=RowFilter()), view=View(16), seed=0)
     settings = config.denoiser.model_copy(update={"steps": 12, "ema_power": 0.3})
     pace = Pace(tmp_path, 11, 1, 0)
-    run_stage(stage, settings=settings, examples=examples, first_counter=0, accelerator=Accelerator(), pace=pace)
+    phases = [Phase(settings, examples)]
+    run_stage(stage, settings=settings, phases=phases, first_counter=0, spread=Spread(Accelerator()), pace=pace)
     state = load_state(tmp_path / "denoiser" / "step-00000011")
     assert state.ema.keys() == start.keys()
     moved = [name for name in start if not torch.equal(state.ema[name], start[name])]

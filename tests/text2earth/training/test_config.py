@@ -5,7 +5,7 @@ import pytest
 from text2earth.errors import ConfigError
 from text2earth.training import learning_rate, load_config
 
-PIPELINES = Path(__file__).parents[2] / "pipelines"
+PIPELINES = Path(__file__).parents[3] / "pipelines"
 
 SMALL = """
 name = "small"
@@ -52,6 +52,7 @@ def test_variables_fill_numbers_too(tmp_path):
         (("[vae]", "[vea]"), r"unknown key vea; did you mean vae\?"),
         (("steps = 10\n", "steps = 0\n"), r"vae\.steps is 0: input should be greater than 0"),
         (("steps = 10\n", ""), r"vae\.steps is missing"),
+        (("[vae]\nsteps = 10\nbatch_size = 2\n", ""), r"vae is missing; add a section \[vae\], or .* model\.start"),
         (('name = "small"', 'name = "a/b"'), r"name is 'a/b'"),
         (('decay = "cosine"', 'decay = "cosin"'), r"denoiser\.decay is 'cosin': input should be 'cosine'"),
         (
