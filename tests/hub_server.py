@@ -1,7 +1,7 @@
 """A stand-in of the Hugging Face hub's API on loopback: as much as huggingface_hub asks to publish and to read.
 
-Accounts, dataset repositories with branches and commits, large files by their SHA-256 in one part or several,
-resolving with ranges. It keeps everything in memory, writes down what was asked, and fails on request.
+Accounts, repositories of datasets and models with branches and commits, large files by their SHA-256 in one part or
+several, resolving with ranges. It keeps everything in memory, writes down what was asked, and fails on request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 __all__ = ["Hub", "running_hub"]
 
 TOKEN = "hf_" + "a" * 34
-LFS = re.compile(r"\.(parquet|tar|bin|arrow)$")
+LFS = re.compile(r"\.(parquet|tar|bin|arrow|safetensors)$")
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Hub:
     parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     faults: list[tuple[str, str, int]] = field(default_factory=list)
+    corrupt: dict[str, bytes] = field(default_factory=dict)
     part_bytes: int = 0
     put_delay_s: float = 0.0
     role: str = "write"
@@ -57,6 +58,14 @@ class Hub:
     def count(self, method: str, pattern: str) -> int:
         """Count what was asked."""
         return sum(m == method and re.search(pattern, path) is not None for m, path in self.asked)
+
+    def publish(self, name: str, files: dict[str, bytes]) -> str:
+        """Add a commit that holds these files, to a repository that is made if need be; returns its hash."""
+        repo = self.repos.setdefault(name, Repo(private=False))
+        commits = repo.branches.setdefault("main", [])
+        oid = hashlib.sha1(f"{name} {len(commits)}".encode()).hexdigest()
+        commits.append((oid, dict(files)))
+        return oid
 
     def files(self, name: str, branch: str = "main") -> dict[str, bytes]:
         """Return the files of a repository."""
@@ -96,7 +105,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.say(fault[2], {"error": "injected"}, **more)
         if path.startswith("/lfs/"):
             return self.store(path, body)
-        if method != "HEAD" and not path.startswith("/api/validate-yaml") and not self.known():
+        public = path.startswith("/api/validate-yaml") or (method == "GET" and not path.startswith("/api/whoami"))
+        if method != "HEAD" and not public and not self.known():
             return self.say(401, {"error": "Invalid username or password."})
         for pattern, does in ROUTES:
             if found := re.fullmatch(pattern, path):
@@ -272,6 +282,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.say(404, {"error": "no such entry"}, **{"X-Error-Code": "EntryNotFound"})
         content = found[1][path]
         entry = self.entry(path, content)
+        content = self.hub.corrupt.get(path, content)
         headers = {"ETag": f'"{entry.get("lfs", entry)["oid"]}"', "X-Repo-Commit": found[0], "Accept-Ranges": "bytes"}
         if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             first, last = int(asked[1]), min(int(asked[2] or len(content) - 1), len(content) - 1)
@@ -285,15 +296,15 @@ ROUTES: list[tuple[str, Any]] = [
     (r"/api/whoami-v2", Handler.whoami),
     (r"/api/validate-yaml", Handler.validate),
     (r"/api/repos/create", Handler.create),
-    (rf"/api/datasets/{NAME}", Handler.info),
-    (rf"/api/datasets/{NAME}/revision/(.+)", Handler.info),
+    (rf"/api/(?:datasets|models)/{NAME}", Handler.info),
+    (rf"/api/(?:datasets|models)/{NAME}/revision/(.+)", Handler.info),
     (rf"/api/datasets/{NAME}/branch/(.+)", Handler.branch),
-    (rf"/api/datasets/{NAME}/tree/([^/]+)(/.*)?", Handler.tree),
+    (rf"/api/(?:datasets|models)/{NAME}/tree/([^/]+)(/.*)?", Handler.tree),
     (rf"/api/datasets/{NAME}/paths-info/(.+)", Handler.paths),
     (rf"/api/datasets/{NAME}/preupload/(.+)", Handler.preupload),
     (rf"/api/datasets/{NAME}/commit/(.+)", Handler.commit),
     (rf"/datasets/{NAME}\.git/info/lfs/objects/batch", Handler.batch),
-    (rf"/datasets/{NAME}/resolve/([^/]+)/(.+)", Handler.resolve),
+    (rf"(?:/datasets)?/{NAME}/resolve/([^/]+)/(.+)", Handler.resolve),
 ]  # fmt: skip
 
 

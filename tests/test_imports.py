@@ -49,6 +49,8 @@ TEXT2EARTH = (
     "data",
     "provenance",
     "checkpoints",
+    "layout",  # model folders of any origin
+    "converting",
     "zoo",
     "sampling",
     "training",

@@ -43,6 +43,8 @@ _COMPONENTS = {
     "text_encoder": ("transformers", "CLIPTextModel"),
     "tokenizer": ("transformers", "CLIPTokenizer"),
     "unet": ("diffusers", "UNet2DConditionModel"),
+    "transformer": ("text2earth.models.dit", "Text2EarthTransformer2DModel"),
+    "condition_embedder": ("text2earth.models.condition_embedder", "ConditionEmbedder"),
     "scheduler": ("diffusers", "EulerDiscreteScheduler"),
 }
 
@@ -105,7 +107,7 @@ def save_model(
     Args:
         model: Its networks, in float32.
         folder: Where; other entries of the folder are left alone.
-        prediction: What the U-Net predicts.
+        prediction: What the denoiser predicts.
         levels: Levels that it was trained on.
         card: Text of README.md.
         shift: Of the times of a flow.
@@ -113,7 +115,9 @@ def save_model(
     import diffusers
 
     scheduler = new_scheduler(prediction, shift=shift)
-    components = {**_COMPONENTS, "scheduler": ("diffusers", type(scheduler).__name__)}
+    parts = (*model.networks(), "tokenizer", "scheduler")
+    components = {name: where for name, where in _COMPONENTS.items() if name in parts}
+    components["scheduler"] = ("diffusers", type(scheduler).__name__)
     index: dict[str, Any] = {
         "_class_name": "Text2EarthPipeline",
         "_diffusers_version": diffusers.__version__,
@@ -123,16 +127,16 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     staging = folder / ".writing"
     with replaced_folder(staging) as fresh:
-        for name in ("vae", "text_encoder", "unet"):
-            getattr(model, name).to(memory_format=torch.contiguous_format).save_pretrained(fresh / name)
+        for name, network in model.networks().items():
+            network.to(memory_format=torch.contiguous_format).save_pretrained(fresh / name)
         model.tokenizer.save_pretrained(fresh / "tokenizer")
         scheduler.save_pretrained(fresh / "scheduler")
         (fresh / "README.md").write_text(card, encoding="utf-8")
         (fresh / MODEL_INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     (folder / MODEL_INDEX).unlink(missing_ok=True)
-    for name in (*_COMPONENTS, "README.md", MODEL_INDEX):
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
+    for name in _COMPONENTS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (*components, "README.md", MODEL_INDEX):
         (staging / name).replace(folder / name)
     staging.rmdir()
 

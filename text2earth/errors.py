@@ -8,9 +8,11 @@ codes of the command:
     │   ├── ConfigError           a training configuration that cannot be read, or says something impossible
     │   ├── ConditionError        a prompt or level that cannot be, or that contradict each other
     │   ├── ModelError            a folder or name that is no model
+    │   ├── LatentCacheError      cached latents that are not there, or are of another autoencoder, view or shard
     │   └── ShardError            a folder that holds no shards to train on, or none that pass the filters
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── DivergedError         a loss that is not a number
+        ├── HubError              a hub that cannot be reached, or that sends other bytes than it announced
         ├── InterruptedTraining   training was asked to stop; it saved its state first
         └── UnreadableRowsError   too many rows in a row that cannot be decoded
 """
@@ -19,7 +21,9 @@ __all__ = [
     "ConditionError",
     "ConfigError",
     "DivergedError",
+    "HubError",
     "InterruptedTraining",
+    "LatentCacheError",
     "ModelError",
     "RequestError",
     "ShardError",
@@ -57,12 +61,20 @@ class ShardError(RequestError):
     """A folder holds no shards, or no row of them passes the filters."""
 
 
+class LatentCacheError(RequestError):
+    """Cached latents are not there, or belong to another autoencoder, view or shard than what is trained on."""
+
+
 class WorkError(Text2EarthError):
     """The request was right and the work failed; the same request may succeed later."""
 
 
 class DivergedError(WorkError):
     """The loss became infinite or not a number: names the step and the rows of the batch."""
+
+
+class HubError(WorkError):
+    """The hub cannot be reached, or its files are not those that are known."""
 
 
 class InterruptedTraining(WorkError):  # noqa: N818  (an order that was obeyed, not a fault)

@@ -8,7 +8,7 @@ numbers. The generator is Philox (Salmon et al., SC 2011), which is counter-base
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 __all__ = ["Stream", "generator", "normals"]
 
 
+@unique
 class Stream(IntEnum):
     """What the numbers are for; two streams of one counter are independent."""
 
@@ -29,6 +30,7 @@ class Stream(IntEnum):
     INITIALISATION = 8
     SENTENCES = 20
     MASK = 21
+    MIXTURE = 30
     NOISE_OFFSET = 31
 
 

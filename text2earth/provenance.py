@@ -6,6 +6,7 @@ The values are those that newsrooms and stock agencies read (IPTC Photo Metadata
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from git10m.grid import HALF_WORLD_M, MAX_LATITUDE, MAX_LEVEL, lonlat_to_xy, pixel_size_m
 from text2earth.errors import RequestError
 
-__all__ = ["DIGITAL_SOURCE_TYPE", "Origin", "footprint_m", "write_geotiff", "write_png"]
+__all__ = ["DIGITAL_SOURCE_TYPE", "Origin", "encode_png", "footprint_m", "write_geotiff", "write_png"]
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for media made by a model that learnt from sampled content."""
@@ -66,12 +67,19 @@ class Origin:
 
 def write_png(pixels: Pixels, path: Path, *, origin: Origin) -> None:
     """Write uint8 pixels (H, W, 3) as a PNG that is marked synthetic."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_png(pixels, origin=origin))
+
+
+def encode_png(pixels: Pixels, *, origin: Origin) -> bytes:
+    """Return uint8 pixels (H, W, 3) as the bytes of a PNG that is marked synthetic."""
     info = PngInfo()
     for name, value in origin.tags().items():
         info.add_itxt(name, value)
     info.add_itxt("XML:com.adobe.xmp", _xmp(origin))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, "PNG", pnginfo=info)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG", pnginfo=info)
+    return encoded.getvalue()
 
 
 def write_geotiff(pixels: Pixels, path: Path, *, origin: Origin, lon: float, lat: float) -> None:

@@ -38,3 +38,11 @@ def model_folder(small_tiles: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("models") / "nano"
     train(nano_config(small_tiles), output=folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what scans find out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXT2EARTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -32,7 +32,7 @@ def test_tiny_fits_a_laptop(tokenizer):
     assert (model.image_size, latent_factor(model.vae), model.vae.config.latent_channels) == (64, 4, 4)
 
 
-@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].unet])
 def test_heads_are_at_least_16_wide(name):
     unet = PRESETS[name].unet
     widths = [

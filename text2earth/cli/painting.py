@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from text2earth.cli.asking import AsJson, app, hide_loading_bars, show
+from text2earth.cli.bulk import is_prompt_table, paint_prompts
 from text2earth.errors import RequestError
 
 __all__ = ["sample"]
@@ -45,19 +46,29 @@ class _Sample:
 @app.command("sample")
 def sample(
     model: Annotated[str, typer.Argument(help="Model folder, or name of a zoo model.")],
-    prompt: Annotated[str, typer.Argument(help="What the image is to show.")],
+    prompt: Annotated[str, typer.Argument(help="What the image is to show; or a .csv or .parquet of prompts.")],
     level: Annotated[int | None, typer.Option(help="Zoom level 1–22; left out or 0: resolution open.")] = None,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
     guidance: Annotated[float, typer.Option(help="Guidance scale; 1 is none.")] = 4.0,
     width: Annotated[int | None, typer.Option(help="Pixels; the model's own if left out.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; the model's own if left out.")] = None,
-    out: Annotated[Path, typer.Option(help="File, .png or .tif.")] = Path("sample.png"),
+    out: Annotated[Path, typer.Option(help="File, .png or .tif; of a table the dataset folder.")] = Path("sample.png"),
     lon: Annotated[float | None, typer.Option(help="Longitude of the centre, for .tif.")] = None,
     lat: Annotated[float | None, typer.Option(help="Latitude of the centre, for .tif.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Of a table: images painted at once.")] = 8,
+    shard_rows: Annotated[int, typer.Option(help="Of a table: images of a shard.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Paint one image, marked synthetic."""
+    """Paint one image, or a dataset of them from a table of prompts; marked synthetic."""
+    if is_prompt_table(prompt):
+        if lon is not None or lat is not None:
+            raise RequestError("--lon and --lat were given with a table of prompts; a place is a column of the table")
+        settings = {"steps": steps, "guidance": guidance, "width": width, "height": height}
+        settings |= {"batch": batch_size, "shard_rows": shard_rows}
+        done = paint_prompts(model, Path(prompt), out, level=level, seed=seed, settings=settings)
+        show(done, as_json=as_json, text=f"{done['rows']:,} images in {done['out']} ({done['painted']:,} painted now)")
+        return
     request = _Sample(model, prompt, level, seed, steps, guidance, width, height, out, lon, lat)
     request.check()
     report = _paint(request)

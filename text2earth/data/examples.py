@@ -1,64 +1,45 @@
 """Shards → training examples, with an exact position.
 
-The position in the data is a seed and one sample counter. ``Examples[counter]`` is a pure function of both: epoch
-``counter // rows`` visits every row once, in an order that is drawn from (seed, epoch), and every other draw of an
-example (crop, flip, replacement of an unreadable row) is keyed by (seed, counter). Neither the number of loader
-workers nor that of processes enters, so a run resumes in the middle of an epoch exactly, also on another machine.
-
-Files are read with ``pyarrow.parquet`` a row group at a time. Rows are shuffled in two stages, row groups over the
-whole set and then rows within pools of a few groups, which keeps reading sequential and memory flat.
+The position in the data is a seed and one sample counter. ``Examples[counter]`` is a pure function of both: the order
+of rows is that of ``Order``, and every other draw of an example (crop, flip, turn, cached view, replacement of an
+unreadable row) is keyed by (seed, counter). Neither the number of loader workers nor that of processes enters, so a
+run resumes in the middle of an epoch exactly, also on another machine.
 """
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
-from PIL import Image
 
-from text2earth.conditioning import Condition, parse
+from text2earth.conditioning import Condition
 from text2earth.data.index import ShardIndex
-from text2earth.errors import ConditionError, UnreadableRowsError
+from text2earth.data.latent_cache import GroupLatents, LatentCache
+from text2earth.data.order import WINDOW_GROUPS, Order
+from text2earth.data.rows import Rows, decoded, row_columns
+from text2earth.data.view import Pixels, UnusableRowError, View, averaged, draw_cut, halvings
+from text2earth.errors import ConditionError, ShardError, UnreadableRowsError
 from text2earth.noise import Stream, generator
 
-__all__ = ["Batch", "Example", "Examples", "View", "ViewKind", "batches"]
+__all__ = ["EncodedRow", "Example", "Examples"]
 
-ViewKind = Literal["crop", "resize"]
-Pixels = npt.NDArray[np.uint8]
+Made = TypeVar("Made")
+Skipped = tuple[tuple[str, str], ...]
 
-_POOL_GROUPS = 16
-"""Row groups that are shuffled together and kept in memory, about 150 MB at 500 rows of 20 kB."""
 _CACHE_BYTES = 512 << 20
 """Decoded images that are kept, so that a small dataset is decoded once."""
 _REPLACEMENTS = 64
 """Rows tried in place of an unreadable one before giving up."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How a tile becomes an image of the model's size.
-
-    Args:
-        image_size: Pixels a side of the result.
-        kind: ``"crop"`` cuts a square at a drawn place and keeps the level. ``"resize"`` averages the whole tile
-            down by a power of two and lowers the level by its logarithm, as the pixels grew; a level that would
-            fall below 1 becomes 0, unknown.
-        flips: Mirror at random in both axes. Off by default: captions may name a direction, and shadows have one.
-        turns: Turn by a random number of quarters, for captions that name no direction.
-    """
-
-    image_size: int
-    kind: ViewKind = "crop"
-    flips: bool = False
-    turns: bool = False
+_READERS = 8
+"""Groups that are read at once."""
+_SPARE_GROUPS = 4
+"""Groups that are kept beyond those of a window: the next window's first, and those of replacements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +49,66 @@ class Example:
     Args:
         counter: Position that it was drawn at.
         name: The row's ``img_name``.
-        pixels: uint8 (H, W, 3).
-        condition: Caption and level of the view.
+        pixels: uint8 (H, W, 3); None if latents take their place.
+        condition: What the row states, of the view.
+        skipped: (row, reason) of every unreadable row that this one stands in for.
+        latents: Cached mean, or mean and log-variance, float16 (C or 2C, h, w).
+        images: Other modalities of the same square, uint8 (H, W) or (H, W, 3).
+    """
+
+    counter: int
+    name: str
+    pixels: Pixels | None
+    condition: Condition
+    skipped: tuple[tuple[str, str], ...] = ()
+    latents: npt.NDArray[np.float16] | None = None
+    images: Mapping[str, Pixels] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRow:
+    """A row whose image stays the file that it is.
+
+    Args:
+        counter: Position that it was drawn at.
+        name: The row's ``img_name``.
+        image: Bytes of the image file.
+        condition: What the row states, of the whole tile.
         skipped: (row, reason) of every unreadable row that this one stands in for.
     """
 
     counter: int
     name: str
-    pixels: Pixels
+    image: bytes
     condition: Condition
     skipped: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Examples of consecutive counters.
+class _Tile:
+    """A decoded row, averaged down if the view asks for it."""
 
-    Args:
-        counters: Their positions.
-        names: Their rows.
-        pixels: float32 (B, 3, H, W) in −1…1.
-        conditions: Captions and levels, nothing dropped yet.
-        skipped: (row, reason) of unreadable rows met.
-    """
+    name: str
+    pixels: Pixels
+    condition: Condition
+    images: Mapping[str, Pixels]
 
-    counters: tuple[int, ...]
-    names: tuple[str, ...]
-    pixels: torch.Tensor
-    conditions: tuple[Condition, ...]
-    skipped: tuple[tuple[str, str], ...]
+    @property
+    def nbytes(self) -> int:
+        return sum(each.nbytes for each in (self.pixels, *self.images.values()))
 
 
-class _UnusableRowError(Exception):
-    """A row that cannot be an example; carries the reason."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What examples are made from: all that a loader worker is told."""
+
+    index: ShardIndex
+    view: View
+    seed: int
+    images: tuple[str, ...]
+    latents: LatentCache | None
+    window_groups: int
+    sharers: int
 
 
 class Examples:
@@ -110,28 +118,70 @@ class Examples:
         index: The rows.
         view: What to cut from each tile.
         seed: Of order and draws.
+        images: Modalities NAME whose ``image_NAME`` is wanted too.
+        latents: Cached latents, in place of pixels.
+        window_groups: Groups of rows that are shuffled together.
+        sharers: Loader workers that share out the groups, each reading its own.
     """
 
-    def __init__(self, index: ShardIndex, *, view: View, seed: int) -> None:
-        self._index = index
-        self._view = view
-        self._seed = seed
-        self._tables: OrderedDict[int, pa.Table] = OrderedDict()
-        self._decoded: dict[tuple[int, int], tuple[str, Pixels, Condition]] = {}
+    def __init__(
+        self,
+        index: ShardIndex,
+        *,
+        view: View,
+        seed: int,
+        images: Sequence[str] = (),
+        latents: LatentCache | None = None,
+        window_groups: int = WINDOW_GROUPS,
+        sharers: int = 1,
+    ) -> None:
+        self._start(_Asked(index, view, seed, tuple(images), latents, window_groups, sharers))
+
+    def _start(self, asked: _Asked) -> None:
+        self._asked, self._index, self._view, self._seed = asked, asked.index, asked.view, asked.seed
+        self._images, self._latents = asked.images, asked.latents
+        self._order = Order(asked.index, seed=asked.seed, window_groups=asked.window_groups)
+        self._most_groups = -(-self._order.groups_in_use // asked.sharers) + _SPARE_GROUPS
+        self._groups: OrderedDict[int, _Group] = OrderedDict()
+        self._decoded: dict[tuple[int, int], _Tile] = {}
         self._decoded_bytes = 0
-        self._pools = lru_cache(maxsize=4)(self._draw_pools)
-        self._pool_rows = lru_cache(maxsize=4)(self._draw_pool_rows)
 
-    def __getstate__(self) -> tuple[ShardIndex, View, int]:
-        return self._index, self._view, self._seed
+    def __getstate__(self) -> _Asked:
+        return self._asked
 
-    def __setstate__(self, state: tuple[ShardIndex, View, int]) -> None:
-        index, view, seed = state
-        self.__init__(index, view=view, seed=seed)  # type: ignore[misc]  # loader workers start with empty caches
+    def __setstate__(self, asked: _Asked) -> None:
+        self._start(asked)  # loader workers start with empty caches
+
+    @property
+    def index(self) -> ShardIndex:
+        """The rows that they are cut from."""
+        return self._index
+
+    @property
+    def view(self) -> View:
+        """How they are cut."""
+        return self._view
 
     def __len__(self) -> int:
         """Return the rows of an epoch; counters go on beyond it."""
         return self._index.rows
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of rows."""
+        return self._index.groups
+
+    def with_latents(self, latents: LatentCache) -> Examples:
+        """Return the same examples with cached latents in place of pixels."""
+        return _of(replace(self._asked, latents=latents))
+
+    def shared(self, workers: int) -> Examples:
+        """Return the same examples for a loader worker that reads its share of the groups alone."""
+        return _of(replace(self._asked, sharers=workers))
+
+    def places(self, counters: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Return (group, row in it) that stand at counters, int64 (n, 2)."""
+        return self._order.places(counters)
 
     def __getitem__(self, counter: int) -> Example:
         """Return the example of a position.
@@ -139,142 +189,150 @@ class Examples:
         Raises:
             UnreadableRowsError: If no readable row is found in place of unreadable ones.
         """
-        draws = generator(self._seed, counter, stream=Stream.REPLACEMENT)
-        group, row = self.position(counter)
+        return self.__getitems__([counter])[0]
+
+    def __getitems__(self, counters: Sequence[int]) -> list[Example]:
+        """Return the examples of positions; what they need is read together."""
+        return self._each(counters, self._made)
+
+    def encoded(self, counters: Sequence[int]) -> list[EncodedRow]:
+        """Return the rows of positions with their images as the files that they are, neither decoded nor cut."""
+        return self._each(counters, self._encoded_row)
+
+    def _each(self, counters: Sequence[int], make: Callable[[int, int, int, Skipped], Made]) -> list[Made]:
+        places = self.places(counters).tolist()
+        self._read(group for group, _ in places)
+        return [self._first_usable(counter, place, make) for counter, place in zip(counters, places, strict=True)]
+
+    def _first_usable(
+        self, counter: int, place: tuple[int, int], make: Callable[[int, int, int, Skipped], Made]
+    ) -> Made:
+        """Make what stands at a counter, of its own row or of one that is drawn in place of an unusable one."""
+        draws = None
         skipped: list[tuple[str, str]] = []
+        group, row = place
         for _ in range(_REPLACEMENTS):
             try:
-                name, tile, condition = self._row(group, row)
-                pixels, condition = self._cut(tile, condition, counter=counter)
-                return Example(counter, name, pixels, condition, tuple(skipped))
-            except (_UnusableRowError, ConditionError) as error:
+                return make(counter, group, row, tuple(skipped))
+            except (UnusableRowError, ConditionError) as error:
                 skipped.append((self._index.name_of(group, row), str(error)))
-            group = int(draws.integers(len(self._index.groups)))
-            row = int(draws.choice(self._index.groups[group].rows))
+            draws = draws or generator(self._seed, counter, stream=Stream.REPLACEMENT)
+            flat = int(draws.integers(self._index.rows))
+            group, row = int(np.searchsorted(self._index.ends, flat, side="right")), int(self._index.row[flat])
         raise UnreadableRowsError(
             f"{len(skipped)} rows in a row cannot be used, the last is {skipped[-1][0]} ({skipped[-1][1]}); "
             "run 'git10m verify' on the dataset"
         )
 
-    def position(self, counter: int) -> tuple[int, int]:
-        """Return (row group, row in it) that stand at a counter."""
-        epoch, place = divmod(counter, self._index.rows)
-        _, ends = self._pools(epoch)
-        pool = int(np.searchsorted(ends, place, side="right"))
-        rows = self._pool_rows(epoch, pool)
-        group, row = rows[place - (int(ends[pool - 1]) if pool else 0)]
-        return int(group), int(row)
+    def _encoded_row(self, counter: int, group: int, row: int, skipped: Skipped) -> EncodedRow:
+        rows = self._group(group).rows
+        name = rows.name(row) or self._index.name_of(group, row)
+        condition = rows.condition(row, level=self._level(group, row))
+        return EncodedRow(counter, name, rows.encoded(row).to_pybytes(), condition, skipped)
 
-    def _draw_pools(self, epoch: int) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-        """Return the pools of an epoch as arrays of row groups, and the position at which each ends."""
-        order = generator(self._seed, epoch << 32, stream=Stream.ORDER).permutation(len(self._index.groups))
-        pools = [order[start : start + _POOL_GROUPS] for start in range(0, len(order), _POOL_GROUPS)]
-        sizes = [sum(len(self._index.groups[group].rows) for group in pool) for pool in pools]
-        return pools, np.cumsum(sizes)
+    def _made(self, counter: int, group: int, row: int, skipped: Skipped) -> Example:
+        draws = generator(self._seed, counter, stream=Stream.VIEW)
+        if self._latents is not None:
+            return self._from_latents(counter, group, row, skipped, draws)
+        tile = self._tile(group, row)
+        height, width = tile.pixels.shape[:2]
+        cut = draw_cut(self._view, height=height, width=width, draws=draws)
+        return Example(
+            counter,
+            tile.name,
+            cut.of(tile.pixels),
+            cut.place(tile.condition, height=height, width=width),
+            skipped,
+            images={name: cut.of(image) for name, image in tile.images.items()},
+        )
 
-    def _draw_pool_rows(self, epoch: int, pool: int) -> npt.NDArray[np.int64]:
-        """Return (row group, row) of one pool in the order of the epoch, int64 (rows, 2)."""
-        members = [
-            np.stack([np.full(len(rows), group), rows], axis=1)
-            for group in self._pools(epoch)[0][pool]
-            for rows in (self._index.groups[group].rows,)
-        ]
-        draws = generator(self._seed, (epoch << 32) | (pool + 1), stream=Stream.ORDER)
-        return draws.permutation(np.concatenate(members), axis=0)
+    def _from_latents(
+        self, counter: int, group: int, row: int, skipped: Skipped, draws: np.random.Generator
+    ) -> Example:
+        found = self._group(group)
+        if found.latents is None:
+            raise ShardError("latents were asked for and not read")  # cannot be: they are read with their group
+        stored = found.latents.view(row, draws=draws)
+        condition = found.rows.condition(row, level=self._level(group, row)).coarsened(stored.halvings)
+        images = {
+            name: stored.cut.of(averaged(decoded(found.rows.encoded(row, modality=name), grey=True), stored.halvings))
+            for name in self._images
+        }
+        condition = stored.cut.place(condition, height=stored.height, width=stored.width)
+        name = found.rows.name(row) or self._index.name_of(group, row)
+        return Example(counter, name, None, condition, skipped, stored.moments, images)
 
-    def _row(self, group: int, row: int) -> tuple[str, Pixels, Condition]:
-        """Return name, tile and condition of a row; the tile is already averaged down if the view asks for it."""
+    def _tile(self, group: int, row: int) -> _Tile:
+        """Return a decoded row."""
         cached = self._decoded.get((group, row))
         if cached is not None:
             return cached
-        record = self._table(group).slice(row, 1).to_pylist()[0]
-        place = self._index.groups[group]
-        level = int(place.levels[np.searchsorted(place.rows, row)])
-        condition = parse(record[self._index.caption_column] or "", level=level or None)
-        tile = _decode(record["image"])
-        if self._view.kind == "resize":
-            tile, condition = _averaged(tile, condition, size=self._view.image_size)
-        found = (self._index.name_in(record, group, row), tile, condition)
+        rows = self._group(group).rows
+        condition = rows.condition(row, level=self._level(group, row))
+        pixels = decoded(rows.encoded(row))
+        height, width = pixels.shape[:2]
+        times = halvings(self._view, height=height, width=width)
+        images = {}
+        for name in self._images:
+            image = decoded(rows.encoded(row, modality=name), grey=True)
+            if image.shape[:2] != (height, width):
+                raise UnusableRowError(f"image_{name} is {image.shape[1]}×{image.shape[0]} px, not {width}×{height}")
+            images[name] = averaged(image, times)
+        name = rows.name(row) or self._index.name_of(group, row)
+        tile = _Tile(name, averaged(pixels, times), condition.coarsened(times), images)
         if self._decoded_bytes + tile.nbytes <= _CACHE_BYTES:
-            self._decoded[group, row] = found
+            self._decoded[group, row] = tile
             self._decoded_bytes += tile.nbytes
+        return tile
+
+    def _level(self, group: int, row: int) -> int:
+        span = self._index.span(group)
+        return int(self._index.level[span.start + int(np.searchsorted(self._index.row[span], row))])
+
+    def _group(self, group: int) -> _Group:
+        if group not in self._groups:
+            self._read([group])
+        self._groups.move_to_end(group)
+        found = self._groups[group]
+        if found.damage is not None:
+            raise UnusableRowError(found.damage)
         return found
 
-    def _table(self, group: int) -> pa.Table:
-        if group not in self._tables:
-            self._tables[group] = self._index.read_group(group)
-            if len(self._tables) > _POOL_GROUPS:
-                self._tables.popitem(last=False)
-        return self._tables[group]
+    def _read(self, groups: Iterable[int]) -> None:
+        """Read the groups that are not in memory, several at once, and let go of the oldest."""
+        missing = [group for group in dict.fromkeys(groups) if group not in self._groups]
+        if len(missing) > 1:
+            with ThreadPoolExecutor(min(_READERS, len(missing))) as pool:
+                found = list(pool.map(self._read_one, missing))
+        else:
+            found = [self._read_one(group) for group in missing]
+        self._groups.update(zip(missing, found, strict=True))
+        while len(self._groups) > max(self._most_groups, len(missing)):
+            self._groups.popitem(last=False)
 
-    def _cut(self, tile: Pixels, condition: Condition, *, counter: int) -> tuple[Pixels, Condition]:
-        size = self._view.image_size
-        height, width = tile.shape[:2]
-        if height < size or width < size:
-            raise _UnusableRowError(f"{width}×{height} px is smaller than the image size {size}")
-        draws = generator(self._seed, counter, stream=Stream.VIEW)
-        top, left = int(draws.integers(height - size + 1)), int(draws.integers(width - size + 1))
-        pixels = tile[top : top + size, left : left + size]
-        if self._view.flips:
-            down, across = draws.integers(2, size=2) * -2 + 1
-            pixels = pixels[::down, ::across]
-        if self._view.turns:
-            pixels = np.rot90(pixels, k=int(draws.integers(4)))
-        return pixels, condition
-
-
-def batches(
-    examples: Examples, *, positions: Sequence[Sequence[int]] | Iterator[Sequence[int]], workers: int = 0
-) -> Iterator[Batch]:
-    """Yield a batch for each list of counters, in order.
-
-    Args:
-        examples: Where they come from.
-        positions: Counters of each batch.
-        workers: Loader processes; 0 reads in this one. The batches are the same.
-    """
-    if workers == 0:
-        for counters in positions:
-            yield _collate([examples[counter] for counter in counters])
-        return
-    loader: Any = torch.utils.data.DataLoader(
-        examples,  # type: ignore[arg-type]  # a map-style dataset by protocol
-        batch_sampler=positions,  # type: ignore[arg-type]
-        num_workers=workers,
-        collate_fn=_collate,
-        multiprocessing_context="spawn",
-    )
-    yield from loader
+    def _read_one(self, group: int) -> _Group:
+        columns = row_columns(pixels=self._latents is None, images=self._images)
+        try:
+            table = self._index.read_group(group, columns=columns)
+        except (OSError, pa.ArrowException, ShardError) as error:
+            return _Group(Rows(pa.table({})), None, f"its row group cannot be read: {error}")
+        latents = None
+        if self._latents is not None:
+            file = self._index.file_of(group)
+            latents = self._latents.group(file.path, int(self._index.group_number[group]))
+        return _Group(Rows(table), latents, None)
 
 
-def _collate(examples: Sequence[Example]) -> Batch:
-    stacked = torch.from_numpy(np.stack([example.pixels for example in examples]))
-    return Batch(
-        counters=tuple(example.counter for example in examples),
-        names=tuple(example.name for example in examples),
-        pixels=stacked.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0,
-        conditions=tuple(example.condition for example in examples),
-        skipped=tuple(row for example in examples for row in example.skipped),
-    )
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A group in memory, or why it is not."""
+
+    rows: Rows
+    latents: GroupLatents | None
+    damage: str | None
 
 
-def _decode(image: Any) -> Pixels:
-    """Decode the bytes of an image struct to uint8 (H, W, 3)."""
-    if not image or not image.get("bytes"):
-        raise _UnusableRowError("the image is null")
-    try:
-        with Image.open(io.BytesIO(image["bytes"])) as opened:
-            return np.asarray(opened.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises on damaged files
-        raise _UnusableRowError(f"the image does not decode: {error}") from error
-
-
-def _averaged(tile: Pixels, condition: Condition, *, size: int) -> tuple[Pixels, Condition]:
-    """Average a square tile down to ``size`` and lower its level accordingly."""
-    height, width = tile.shape[:2]
-    ratio = width // size
-    if height != width or ratio * size != width or ratio & (ratio - 1):
-        raise _UnusableRowError(f"{width}×{height} px is not {size} px times a power of two")
-    level = max(condition.level - (ratio.bit_length() - 1), 0)
-    shrunk = Image.fromarray(tile).reduce(ratio) if ratio > 1 else Image.fromarray(tile)
-    return np.asarray(shrunk), Condition(condition.prompt, level)
+def _of(asked: _Asked) -> Examples:
+    fresh = Examples.__new__(Examples)
+    fresh.__setstate__(asked)
+    return fresh

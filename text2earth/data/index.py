@@ -1,287 +1,303 @@
 """Which rows there are to train on: a scan of the columns of a dataset, never of its images.
 
-Three forms are understood: a dataset folder of ``git10m build`` (``DIR/data/{split}-*.parquet`` beside
-``DIR/manifest.json``), any other folder, file or glob of parquet with the same columns, and Git-10M's own seven
-columns, whose level is read from ``Google_location`` or, in its older form, from the prefix of ``text``.
+Understood are a dataset folder of ``git10m build`` (``DIR/data/{split}-*.parquet`` beside ``DIR/manifest.json``), any
+other folder, file or glob of parquet or Arrow with the same columns, and Git-10M's own columns, whose level is read
+from ``Google_location``, else from ``resolution``, or, in its older form, from the prefix of ``text``.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from text2earth.data.credits import Credit, DatasetIdentity, credits_of, joint_identity
+from text2earth.data.files import ShardFile, find_shards, read_json
+from text2earth.data.filters import RowFilter, columns_of, kept
+from text2earth.data.formats import Shard, open_shard
+from text2earth.data.index_cache import SavedIndex, index_key, load_index, save_index
 from text2earth.errors import ShardError
 
-__all__ = ["Credit", "DatasetIdentity", "RowFilter", "RowGroup", "ShardIndex", "scan"]
+__all__ = ["CAPTION_COLUMNS", "MixedSet", "ShardIndex", "mixture", "scan"]
 
-_NOT_SHARDS = {"index.parquet", "rejected.parquet"}
+CAPTION_COLUMNS = ("caption", "text")
+"""Where a caption stands: in the first of these that a file has."""
+_ALWAYS = ("level", "split", "img_quality_score", "sources", "source_id", "licence", "attribution", "synthetic")
+_PLACES = ("Google_location", "resolution")
+_READERS = 8
+"""Files whose columns are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class RowFilter:
-    """Which rows to keep.
+class MixedSet:
+    """One dataset of a mixture.
 
     Args:
-        split: Split to train on; a set without a ``split`` column is all ``"train"``.
-        levels: Levels of the rows, before any view; empty keeps all. 0 is the unknown resolution.
-        min_quality: Least ``img_quality_score``; a row without a score is left out if it is given.
+        groups: Groups of rows up to the end of this dataset.
+        weight: Its share of the draws, relative to the others'; None leaves each to its number of rows.
     """
 
-    split: str = "train"
-    levels: tuple[int, ...] = ()
-    min_quality: float | None = None
+    groups: int
+    weight: float | None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Credit:
-    """Whose imagery it is."""
-
-    source_id: str
-    licence: str
-    attribution: str
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetIdentity:
-    """What a model card says of its training data.
-
-    Args:
-        name: From the manifest, else of the folder.
-        version: From the manifest, else ``""``.
-        fingerprint: The manifest's, else a hash of the files' names, sizes and rows.
-        rows: Rows that pass the filter.
-        levels: Rows of each level.
-        credits: Every source, its licence and its credit line.
-        synthetic: Whether any row's pixels were computed, not observed.
-    """
-
-    name: str
-    version: str
-    fingerprint: str
-    rows: int
-    levels: tuple[tuple[int, int], ...]
-    credits: tuple[Credit, ...]
-    synthetic: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RowGroup:
-    """The rows of one row group that pass the filter.
-
-    Args:
-        file: Number of the file.
-        number: Number of the row group in it.
-        rows: Rows in the group, ascending, int32 (n,).
-        levels: Their levels, int16 (n,).
-    """
-
-    file: int
-    number: int
-    rows: npt.NDArray[np.int32]
-    levels: npt.NDArray[np.int16]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ShardIndex:
-    """Rows to train on, by file and row group."""
+    """Rows to train on, by file and group of rows (a row group, or a record batch).
 
-    files: tuple[Path, ...]
-    groups: tuple[RowGroup, ...]
-    caption_column: str
+    Args:
+        files: Every file.
+        group_file: Number of each group's file, int32 (G,).
+        group_number: Number of each group in its file, int64 (G,).
+        ends: End of each group's rows in the two arrays that follow, int64 (G,).
+        row: Rows that pass the filter, within their groups, ascending, uint32 (N,).
+        level: Their levels, 0 where not known, uint8 (N,).
+        sets: Datasets that are mixed, in order; one alone has no weight.
+        identity: What a card says of them.
+        temperature: T of the levels' balance; each is drawn in proportion to its rows to the power 1/T.
+    """
+
+    files: tuple[ShardFile, ...]
+    group_file: npt.NDArray[np.int32]
+    group_number: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    row: npt.NDArray[np.uint32]
+    level: npt.NDArray[np.uint8]
+    sets: tuple[MixedSet, ...]
     identity: DatasetIdentity
+    temperature: float = 1.0
 
     @property
     def rows(self) -> int:
-        """Number of rows of an epoch."""
+        """Number of rows, which is the length of an epoch."""
         return self.identity.rows
 
-    def read_group(self, group: int) -> pa.Table:
-        """Read images, names and captions of a row group (all its rows, kept or not)."""
-        place = self.groups[group]
-        with pq.ParquetFile(self.files[place.file]) as file:
-            names = set(file.schema_arrow.names)
-            wanted = [name for name in ("image", "img_name", self.caption_column) if name in names]
-            return file.read_row_group(place.number, columns=wanted)
+    @property
+    def groups(self) -> int:
+        """Number of groups of rows."""
+        return len(self.ends)
+
+    def span(self, group: int) -> slice:
+        """Return where a group's rows stand in ``row`` and ``level``."""
+        return slice(int(self.ends[group - 1]) if group else 0, int(self.ends[group]))
+
+    def file_of(self, group: int) -> ShardFile:
+        """Return the file of a group."""
+        return self.files[int(self.group_file[group])]
+
+    def read_group(self, group: int, *, columns: Sequence[str]) -> pa.Table:
+        """Read columns of a group (all its rows, kept or not); those that its file lacks are left out."""
+        with open_shard(self.file_of(group).path) as shard:
+            return shard.read(int(self.group_number[group]), columns=columns)
 
     def captions(self) -> Iterable[str]:
         """Yield the caption of every kept row, in file order."""
-        for place in self.groups:
-            with pq.ParquetFile(self.files[place.file]) as file:
-                column = file.read_row_group(place.number, columns=[self.caption_column])[self.caption_column]
-                yield from (caption or "" for caption in column.take(pa.array(place.rows)).to_pylist())
-
-    def name_in(self, record: dict[str, Any], group: int, row: int) -> str:
-        """Return the ``img_name`` of a record that was read, else its place."""
-        return str(record.get("img_name") or self.name_of(group, row))
+        for group in range(self.groups):
+            table = self.read_group(group, columns=CAPTION_COLUMNS)
+            column = next(table[name] for name in CAPTION_COLUMNS if name in table.column_names)
+            yield from (caption or "" for caption in column.take(pa.array(self.row[self.span(group)])).to_pylist())
 
     def name_of(self, group: int, row: int) -> str:
-        """Return where a row stands, as file, row group and row."""
-        place = self.groups[group]
-        return f"{self.files[place.file].name}, row group {place.number}, row {row}"
+        """Return where a row stands, as file, group and row."""
+        return f"{self.file_of(group).name}, row group {self.group_number[group]}, row {row}"
 
 
 def scan(path: str, *, rows: RowFilter) -> ShardIndex:
     """Find the rows of a dataset that pass a filter.
 
+    What was found is kept in the user's cache and used again while no file's name, size or time has changed.
+
     Args:
-        path: Dataset folder, folder, file or glob of parquet.
+        path: Dataset folder, folder, file or glob of parquet or Arrow; a path or an address.
         rows: The filter.
 
     Raises:
-        ShardError: If there is no parquet file, a file lacks image or caption, or no row passes.
+        ShardError: If there is no file of rows, a file lacks image or caption, or no row passes.
     """
-    root, files = _find_files(path, split=rows.split)
-    groups: list[RowGroup] = []
-    credits: set[Credit] = set()
-    captions: set[str] = set()
-    synthetic, digest = False, hashlib.sha256()
-    for number, name in enumerate(files):
-        with _open(name) as file:
-            captions.add(_caption_column(file, name))
-            digest.update(f"{name.name} {name.stat().st_size} {file.metadata.num_rows}\n".encode())
-            for group in range(file.num_row_groups):
-                table = _columns(file, group)
-                kept = _kept(table, rows)
-                credits |= _credits(table)
-                synthetic = synthetic or _any_true(table, "synthetic")
-                if len(kept):
-                    groups.append(RowGroup(number, group, kept, _levels(table)[kept]))
-    if len(captions) != 1:
-        raise ShardError(f"{path}: some files hold 'caption' and some 'text'; train on one form at a time")
-    counts = _level_counts(groups)
-    total = sum(count for _, count in counts)
-    if not total:
+    root, files = find_shards(path, split=rows.split)
+    manifest = read_json(root, "manifest.json")
+    key = index_key(files, rows, manifest)
+    saved = load_index(key)
+    if saved is None:
+        saved = _saved(files, rows=rows)
+        save_index(key, saved)
+    if not saved.rows:
         raise ShardError(f"no row of {path} passes the filter {rows}; loosen it or look at 'git10m stats'")
-    manifest = _manifest(root)
     identity = DatasetIdentity(
-        name=str(manifest.get("name") or root.name),
+        name=str(manifest.get("name") or root.rsplit("/", 1)[-1]),
         version=str(manifest.get("version") or ""),
-        fingerprint=str(manifest.get("fingerprint") or digest.hexdigest()),
-        rows=total,
-        levels=counts,
+        fingerprint=str(manifest.get("fingerprint") or saved.fingerprint),
+        rows=saved.rows,
+        levels=_level_counts(saved.level),
+        credits=saved.credits,
+        synthetic=saved.synthetic,
+    )
+    return ShardIndex(
+        files=tuple(files),
+        group_file=saved.group_file,
+        group_number=saved.group_number,
+        ends=saved.ends,
+        row=saved.row,
+        level=saved.level,
+        sets=(MixedSet(len(saved.ends), None),),
+        identity=identity,
+    )
+
+
+def mixture(
+    indexes: Sequence[ShardIndex], *, weights: Sequence[float] | None = None, temperature: float = 1.0
+) -> ShardIndex:
+    """Return the rows of several datasets as one, with a weight each, and the balance of their levels.
+
+    Args:
+        indexes: The datasets.
+        weights: Share of each in the draws, relative to each other, above 0; without them each row weighs the same.
+        temperature: At least 1. Within a dataset a level of n rows is drawn in proportion to n^(1/T): 1 leaves
+            them as they are, a large T draws all levels equally often.
+
+    Raises:
+        ShardError: If there is no dataset, or a weight or the temperature is impossible.
+    """
+    if not indexes:
+        raise ShardError("a mixture of no dataset was asked for; give at least one")
+    if not temperature >= 1.0:
+        raise ShardError(f"temperature {temperature} was given; it is 1 (levels as they are) or more")
+    if weights is not None and (len(weights) != len(indexes) or not all(weight > 0.0 for weight in weights)):
+        raise ShardError(f"weights {list(weights)} were given for {len(indexes)} datasets; each has one, above 0")
+    if len(indexes) == 1:
+        return replace(indexes[0], temperature=temperature)
+    files, groups, rows = 0, 0, 0
+    sets, parts = [], []
+    for number, index in enumerate(indexes):
+        groups += index.groups
+        sets.append(MixedSet(groups, None if weights is None else weights[number]))
+        parts.append((index.group_file + np.int32(files), index.group_number, index.ends + rows))
+        files, rows = files + len(index.files), rows + index.rows
+    return ShardIndex(
+        files=tuple(file for index in indexes for file in index.files),
+        group_file=np.concatenate([part[0] for part in parts]),
+        group_number=np.concatenate([part[1] for part in parts]),
+        ends=np.concatenate([part[2] for part in parts]),
+        row=np.concatenate([index.row for index in indexes]),
+        level=np.concatenate([index.level for index in indexes]),
+        sets=tuple(sets),
+        identity=joint_identity([index.identity for index in indexes], weights=weights),
+        temperature=temperature,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one file holds."""
+
+    rows: int
+    groups: list[tuple[int, npt.NDArray[np.uint32], npt.NDArray[np.uint8]]]
+    credits: set[Credit]
+    synthetic: bool
+
+
+def _saved(files: Sequence[ShardFile], *, rows: RowFilter) -> SavedIndex:
+    """Read the columns of every file."""
+    digest = hashlib.sha256()
+    group_file: list[int] = []
+    groups: list[tuple[int, npt.NDArray[np.uint32], npt.NDArray[np.uint8]]] = []
+    credits: set[Credit] = set()
+    synthetic = False
+    for number, (file, found) in enumerate(zip(files, _every(files, rows), strict=True)):
+        digest.update(f"{file.name} {file.size} {found.rows}\n".encode())
+        group_file += [number] * len(found.groups)
+        groups += found.groups
+        credits |= found.credits
+        synthetic = synthetic or found.synthetic
+    return SavedIndex(
+        group_file=np.array(group_file, dtype=np.int32),
+        group_number=np.array([number for number, _, _ in groups], dtype=np.int64),
+        ends=np.cumsum([len(kept_rows) for _, kept_rows, _ in groups], dtype=np.int64),
+        row=np.concatenate([np.empty(0, np.uint32), *(kept_rows for _, kept_rows, _ in groups)]),
+        level=np.concatenate([np.empty(0, np.uint8), *(levels for _, _, levels in groups)]),
         credits=tuple(sorted(credits)),
         synthetic=synthetic,
+        fingerprint=digest.hexdigest(),
     )
-    return ShardIndex(tuple(files), tuple(groups), captions.pop(), identity)
 
 
-def _find_files(path: str, *, split: str) -> tuple[Path, list[Path]]:
-    """Return the folder that names the dataset, and its shards in order."""
-    root = Path(path)
-    if (root / "data").is_dir():
-        files = sorted((root / "data").glob(f"{split}-*.parquet"))
-        expected = f"{root / 'data'}/{split}-*.parquet"
-    elif root.is_dir():
-        files = sorted(file for file in root.rglob("*.parquet") if file.name not in _NOT_SHARDS)
-        expected = f"{root}/**/*.parquet"
-    elif root.is_file():
-        files, expected, root = [root], path, root.parent
-    else:
-        files, expected = [Path(name) for name in sorted(glob.glob(path, recursive=True))], path  # noqa: PTH207
-        root = files[0].parent if files else root
-    if not files:
-        raise ShardError(f"{path} was given as dataset, but there is no file {expected}; build it with 'git10m build'")
-    return root, files
+def _every(files: Sequence[ShardFile], rows: RowFilter) -> Iterator[_Found]:
+    with ThreadPoolExecutor(_READERS) as pool:
+        yield from pool.map(lambda file: _scanned(file, rows=rows), files)
 
 
-def _open(name: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(name)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ShardError(f"{name} is not a readable parquet file ({error}); build or fetch it again") from error
+def _scanned(file: ShardFile, *, rows: RowFilter) -> _Found:
+    with open_shard(file.path) as shard:
+        columns = _columns(shard, rows, name=file.path)
+        found = _Found(0, [], set(), False)
+        total, synthetic = 0, False
+        try:
+            for number in shard.numbers():
+                table = shard.read(number, columns=columns)
+                total += table.num_rows
+                levels = _levels(table)
+                passing = kept(table, rows, levels=levels)
+                found.credits.update(credits_of(table))
+                synthetic = synthetic or _any_true(table, "synthetic")
+                if len(passing):
+                    found.groups.append((number, passing, levels[passing]))
+        except (OSError, pa.ArrowException) as error:
+            raise ShardError(f"{file.path} is damaged ({error}); build or fetch it again") from error
+        return replace(found, rows=total, synthetic=synthetic)
 
 
-def _caption_column(file: pq.ParquetFile, name: Path) -> str:
-    found = set(file.schema_arrow.names)
-    for column in ("caption", "text"):
-        if {"image", column} <= found:
-            return column
-    raise ShardError(f"{name} has the columns {sorted(found)}; 'image' and 'caption' (or 'text') are needed")
+def _columns(shard: Shard, rows: RowFilter, *, name: str) -> list[str]:
+    """Return what a row is chosen and credited by; refuse a file without images or captions."""
+    has = set(shard.schema.names)
+    if "image" not in has or not has & set(CAPTION_COLUMNS):
+        raise ShardError(f"{name} has the columns {sorted(has)}; 'image' and 'caption' (or 'text') are needed")
+    wanted = dict.fromkeys((*_ALWAYS, *(each for each in columns_of(rows.where) if each.split(".")[0] != "image")))
+    wanted |= dict.fromkeys(f"image_{each}.path" for each in rows.images)
+    if "level" not in has:
+        wanted |= dict.fromkeys(_PLACES if has & set(_PLACES) else ("text",))
+    return list(wanted)
 
 
-def _columns(file: pq.ParquetFile, group: int) -> pa.Table:
-    """Read what a row is chosen and credited by."""
-    wanted = {"level", "Google_location", "text", "split", "img_quality_score", "sources"}
-    wanted |= {"source_id", "licence", "attribution", "synthetic"}
-    return file.read_row_group(group, columns=[name for name in file.schema_arrow.names if name in wanted])
-
-
-def _levels(table: pa.Table) -> npt.NDArray[np.int16]:
+def _levels(table: pa.Table) -> npt.NDArray[np.uint8]:
     """Return the level of every row, 0 where it is not known."""
+    found = np.zeros(table.num_rows, dtype=np.uint8)
     if "level" in table.column_names:
-        levels = table["level"]
-    elif "Google_location" in table.column_names:
-        levels = _first_number(table["Google_location"].cast(pa.string()), r"^(?P<level>\d{1,2})_\d+_\d+$")
-    elif "text" in table.column_names:
-        levels = _first_number(table["text"].cast(pa.string()), r"^\s*(?P<level>\d{1,2})_GOOGLE_LEVEL_")
-    else:
-        return np.zeros(table.num_rows, dtype=np.int16)
-    return np.asarray(pc.fill_null(levels.cast(pa.int16()), 0).to_numpy(), dtype=np.int16)
+        return _filled(found, table["level"])
+    if "Google_location" in table.column_names:
+        texts = table["Google_location"].cast(pa.string())
+        found = _filled(found, _first_number(texts, r"^(?P<level>\d{1,2})_\d+_\d+$"))
+    if "resolution" in table.column_names:
+        halvings = pc.subtract(17.0, pc.log2(table["resolution"].cast(pa.float64())))
+        known = pc.and_(pc.greater_equal(halvings, 0.5), pc.less_equal(halvings, 22.5))
+        found = _filled(found, pc.round(pc.if_else(known, halvings, pa.scalar(None, pa.float64()))))
+    if "text" in table.column_names and not {"Google_location", "resolution"} & set(table.column_names):
+        texts = table["text"].cast(pa.string())
+        found = _filled(found, _first_number(texts, r"^\s*(?P<level>\d{1,2})_GOOGLE_LEVEL_"))
+    return found
+
+
+def _filled(found: npt.NDArray[np.uint8], levels: Any) -> npt.NDArray[np.uint8]:
+    """Take levels where none was found yet; what is no level at all stays unknown."""
+    given = np.asarray(pc.fill_null(levels.cast(pa.int64()), 0))
+    usable = (found == 0) & (given > 0) & (given < 256)
+    return np.where(usable, given, found).astype(np.uint8)
 
 
 def _first_number(texts: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
     return pc.struct_field(pc.extract_regex(texts, pattern), "level").cast(pa.int16())
 
 
-def _kept(table: pa.Table, rows: RowFilter) -> npt.NDArray[np.int32]:
-    """Return the numbers of the rows that pass."""
-    keep = np.ones(table.num_rows, dtype=bool)
-    if rows.levels:
-        keep &= np.isin(_levels(table), rows.levels)
-    if "split" in table.column_names:
-        keep &= pc.fill_null(pc.equal(table["split"], rows.split), False).to_numpy()
-    elif rows.split != "train":
-        keep[:] = False
-    if rows.min_quality is not None:
-        if "img_quality_score" not in table.column_names:
-            raise ShardError("min_quality was given, but the rows have no img_quality_score; leave it out")
-        keep &= pc.fill_null(pc.greater_equal(table["img_quality_score"], rows.min_quality), False).to_numpy()
-    return np.flatnonzero(keep).astype(np.int32)
-
-
-def _credits(table: pa.Table) -> set[Credit]:
-    """Return whose imagery a row group holds, small shares of mosaics included."""
-    found: set[Credit] = set()
-    if {"source_id", "licence", "attribution"} <= set(table.column_names):
-        distinct = table.select(["source_id", "licence", "attribution"])
-        found |= _distinct(distinct)
-    if "sources" in table.column_names:
-        parts = pc.list_flatten(table["sources"].combine_chunks())
-        fields = {name: pc.struct_field(parts, name) for name in ("source_id", "licence", "attribution")}
-        found |= _distinct(pa.table(fields))
-    return found
-
-
-def _distinct(table: pa.Table) -> set[Credit]:
-    rows = table.group_by(table.column_names).aggregate([]).to_pylist()
-    return {Credit(*(str(row[name] or "") for name in ("source_id", "licence", "attribution"))) for row in rows}
-
-
 def _any_true(table: pa.Table, column: str) -> bool:
     return column in table.column_names and bool(pc.any(table[column]).as_py())
 
 
-def _level_counts(groups: list[RowGroup]) -> tuple[tuple[int, int], ...]:
-    if not groups:
-        return ()
-    levels, counts = np.unique(np.concatenate([group.levels for group in groups]), return_counts=True)
-    return tuple(zip(levels.tolist(), counts.tolist(), strict=True))
-
-
-def _manifest(root: Path) -> dict[str, Any]:
-    name = root / "manifest.json"
-    if not name.is_file():
-        return {}
-    found: dict[str, Any] = json.loads(name.read_text(encoding="utf-8"))
-    return found
+def _level_counts(levels: npt.NDArray[np.uint8]) -> tuple[tuple[int, int], ...]:
+    counts = np.bincount(levels, minlength=1)
+    return tuple((level, int(count)) for level, count in enumerate(counts) if count)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from text2earth.errors import ModelError
 
 __all__ = ["PRESETS", "Preset"]
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One size of the model.
+    """One size of the model; its denoiser is either a U-Net or a transformer.
 
     Args:
         image_size: Pixels a side that it is trained at.
         vae: Arguments of ``diffusers.AutoencoderKL``.
         unet: Arguments of ``diffusers.UNet2DConditionModel``. Its ``attention_head_dim`` is, despite the name, the
-            number of heads of each block; a head is at least 16 wide, narrower ones only cost time.
+            number of heads of each block; a head is at least 16 wide, narrower ones only cost time. Empty where
+            the denoiser is a transformer.
         text_encoder: Arguments of ``transformers.CLIPTextConfig``.
         word_scale: What fresh word embeddings are multiplied by; 1 is CLIP's own start.
+        transformer: Arguments of ``Text2EarthTransformer2DModel``; empty where the denoiser is a U-Net.
+
+    Raises:
+        ModelError: If it has no denoiser, or two.
     """
 
     image_size: int
@@ -27,6 +34,20 @@ class Preset:
     unet: Mapping[str, Any]
     text_encoder: Mapping[str, Any]
     word_scale: float = 1.0
+    transformer: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if bool(self.unet) == bool(self.transformer):
+            number = "both a U-Net and a transformer" if self.unet else "neither a U-Net nor a transformer"
+            raise ModelError(f"a preset has {number}; give the arguments of one, and leave the other empty")
+
+    @property
+    def size_step(self) -> int:
+        """What the sides of an image must be a multiple of to be trained on, in pixels."""
+        halvings = len(self.vae["block_out_channels"]) - 1
+        if self.transformer:
+            return int(2**halvings * self.transformer["patch_size"])
+        return int(2 ** (halvings + len(self.unet["block_out_channels"]) - 1))
 
 
 def _vae(channels: tuple[int, ...], *, layers: int, groups: int) -> dict[str, Any]:
@@ -43,7 +64,7 @@ def _vae(channels: tuple[int, ...], *, layers: int, groups: int) -> dict[str, An
 _RESOLUTION = {"class_embed_type": "timestep"}
 """The level enters as a second timestep: sinusoidal features, two linear layers, added to the time embedding."""
 
-PRESETS: Mapping[str, Preset] = {
+_WITH_UNET: Mapping[str, Preset] = {
     # For CPU: factor-4 latents of 16×16. The finest U-Net block has no attention, which would be most of its cost.
     "tiny": Preset(
         image_size=64,
@@ -91,6 +112,34 @@ PRESETS: Mapping[str, Preset] = {
             "max_position_embeddings": 77,
             "projection_dim": 512,
             "hidden_act": "gelu",
+        },
+    ),
+}
+
+PRESETS: Mapping[str, Preset] = {
+    **_WITH_UNET,
+    # The same autoencoders and text encoders, with a transformer: 5,291,344 parameters on 64 tokens of 2×2 latents,
+    # and 298,768,400 on 256 of them.
+    "dit-tiny": replace(
+        _WITH_UNET["tiny"],
+        unet={},
+        transformer={
+            "patch_size": 2,
+            "num_layers": 8,
+            "num_attention_heads": 6,
+            "attention_head_dim": 32,
+            "cross_attention_dim": 128,
+        },
+    ),
+    "dit": replace(
+        _WITH_UNET["text2earth"],
+        unet={},
+        transformer={
+            "patch_size": 2,
+            "num_layers": 17,
+            "num_attention_heads": 16,
+            "attention_head_dim": 64,
+            "cross_attention_dim": 1024,
         },
     ),
 }

@@ -4,7 +4,7 @@ Three stock networks: a KL autoencoder (``diffusers.AutoencoderKL``), a CLIP tex
 (``transformers.CLIPTextModel``) and a U-Net (``diffusers.UNet2DConditionModel``) that takes the level as
 ``class_labels`` with ``class_embed_type="timestep"``. Nothing in them is ours, so their files open elsewhere. Further
 conditions, if a model takes any, enter through the U-Net's own ``timestep_cond``, from a small module in a folder of
-its own.
+its own. A preset may have the transformer of ``dit.py`` in the place of the U-Net; it is called in the same way.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from text2earth.models.condition_embedder import ConditionEmbedder
+from text2earth.models.dit import FREQUENCIES, Text2EarthTransformer2DModel
 from text2earth.models.presets import Preset
 
 __all__ = ["Inputs", "Text2Earth", "build", "latent_factor", "parameter_counts", "train_tokenizer"]
@@ -34,9 +35,11 @@ class Text2Earth:
     Args:
         vae: ``AutoencoderKL``: pixels in −1…1 (B, 3, H, W) ⇄ latents (B, 4, H/f, W/f).
         text_encoder: ``CLIPTextModel``: token ids (B, 77) → states (B, 77, D).
-        unet: ``UNet2DConditionModel``: noisy latents, timestep, states, level → prediction.
+        unet: ``UNet2DConditionModel``: noisy latents, timestep, states, level → prediction. None where there is a
+            transformer.
         tokenizer: ``CLIPTokenizer`` of 77 positions.
         condition_embedder: ``ConditionEmbedder`` of the conditions beside text and level, if there are any.
+        transformer: ``Text2EarthTransformer2DModel`` in the place of the U-Net, or None.
     """
 
     vae: Any
@@ -44,16 +47,32 @@ class Text2Earth:
     unet: Any
     tokenizer: Any
     condition_embedder: Any = None
+    transformer: Any = None
+
+    def networks(self) -> dict[str, Any]:
+        """Return the networks that there are, by the names of their folders in a model folder."""
+        names = ("vae", "text_encoder", "unet", "transformer", "condition_embedder")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def denoiser_name(self) -> str:
+        """``"unet"`` or ``"transformer"``: the network that denoises, as a model folder names it."""
+        return "unet" if self.transformer is None else "transformer"
+
+    @property
+    def denoiser(self) -> Any:
+        """The network that denoises: noisy latents, timestep, states, level → prediction."""
+        return getattr(self, self.denoiser_name)
 
     @property
     def image_size(self) -> int:
         """Pixels a side that the model was made for."""
-        return int(self.unet.config.sample_size) * latent_factor(self.vae)
+        return int(self.denoiser.config.sample_size) * latent_factor(self.vae)
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the U-Net takes beside noisy latents, timestep, text and level.
+    """What the denoiser takes beside noisy latents, timestep, text and level.
 
     Args:
         conditions: Further conditions, of ``models.CONDITIONS``; none is the published model.
@@ -81,7 +100,7 @@ def build(
         tokenizer: A ``CLIPTokenizer`` with no more entries than the preset's ``vocab_size``.
         image_size: Pixels a side, the preset's own if left out; a multiple of the latent factor.
         seed: Of the initial weights; the caller's random state is left as it was.
-        inputs: What the U-Net takes beside the published model's inputs.
+        inputs: What the denoiser takes beside the published model's inputs.
     """
     factor = 2 ** (len(preset.vae["block_out_channels"]) - 1)
     pixels = image_size or preset.image_size
@@ -96,23 +115,26 @@ def build(
         vae = AutoencoderKL(**preset.vae, sample_size=pixels)  # type: ignore[no-untyped-call]
         text_encoder = CLIPTextModel(text)
         _tell_words_apart(text_encoder, scale=preset.word_scale)
-        unet, embedder = _denoiser(preset, sample_size=pixels // factor, inputs=inputs)
-    return Text2Earth(vae, text_encoder, unet, tokenizer, embedder)
+        network, embedder = _denoiser(preset, sample_size=pixels // factor, inputs=inputs)
+    if preset.transformer:
+        return Text2Earth(vae, text_encoder, None, tokenizer, embedder, network)
+    return Text2Earth(vae, text_encoder, network, tokenizer, embedder)
 
 
 @torch.no_grad()
 def _denoiser(preset: Preset, *, sample_size: int, inputs: Inputs) -> tuple[Any, Any]:
-    """Return the U-Net and, if it takes further conditions, their embedder."""
-    settings = {**preset.unet, "sample_size": sample_size}
+    """Return the U-Net or transformer and, if it takes further conditions, their embedder."""
+    kind: Any = Text2EarthTransformer2DModel if preset.transformer else UNet2DConditionModel
+    settings = {**(preset.transformer or preset.unet), "sample_size": sample_size}
     latents = int(preset.vae["latent_channels"])
     if inputs.inpainting:
         settings |= {"in_channels": 2 * latents + 1, "out_channels": latents}
     if not inputs.conditions:
-        return UNet2DConditionModel(**settings), None  # type: ignore[no-untyped-call]
-    width = int(preset.unet["block_out_channels"][0])
-    unet: Any = UNet2DConditionModel(**settings, time_cond_proj_dim=width)  # type: ignore[no-untyped-call]
-    unet.time_embedding.cond_proj.weight.zero_()
-    return unet, ConditionEmbedder(inputs.conditions, width=width, sources=inputs.sources)
+        return kind(**settings), None
+    width = FREQUENCIES if preset.transformer else int(preset.unet["block_out_channels"][0])
+    network = kind(**settings, time_cond_proj_dim=width)
+    network.time_embedding.cond_proj.weight.zero_()
+    return network, ConditionEmbedder(inputs.conditions, width=width, sources=inputs.sources)
 
 
 @torch.no_grad()
@@ -132,11 +154,7 @@ def latent_factor(vae: Any) -> int:
 
 def parameter_counts(model: Text2Earth) -> dict[str, int]:
     """Return the number of parameters of each network."""
-    return {
-        name: sum(weight.numel() for weight in getattr(model, name).parameters())
-        for name in ("vae", "text_encoder", "unet", "condition_embedder")
-        if getattr(model, name) is not None
-    }
+    return {name: sum(weight.numel() for weight in network.parameters()) for name, network in model.networks().items()}
 
 
 def train_tokenizer(captions: Iterable[str], *, vocab_size: int, positions: int = 77) -> Any:

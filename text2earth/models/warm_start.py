@@ -25,8 +25,8 @@ _ENTRANCES = {
     **{f"nulls.{name}": ("",) for name in CONDITIONS},
 }
 """Ways in which a condition enters, by the prefix of their keys, and the last weights of each: zero if it is new."""
-_FIRST = "conv_in.weight"
-"""The first convolution, (out, in, 3, 3); its input channels may grow."""
+_FIRST = ("conv_in.weight", "patch_embed.proj.weight")
+"""The first convolution of a U-Net and of a transformer, (out, in, …); its input channels may grow."""
 _NAMED = 5
 """Keys named in an error."""
 
@@ -62,8 +62,8 @@ def warm_start(module: Any, state_dict: Mapping[str, torch.Tensor]) -> WarmStart
     """Fill a module with a checkpoint's weights, so that it computes what the checkpoint's own module did.
 
     Args:
-        module: U-Net, condition embedder, text encoder or VAE with fresh weights; a U-Net may take more input
-            channels than the checkpoint, and both it and the embedder further conditions.
+        module: U-Net, transformer, condition embedder, text encoder or VAE with fresh weights; a denoiser may take
+            more input channels than the checkpoint, and both it and the embedder further conditions.
         state_dict: Tensors by name, of any floating type.
 
     Raises:
@@ -101,7 +101,7 @@ def _of_new_conditions(missing: set[str]) -> set[str]:
 def _grows(name: str, own: torch.Tensor, given: torch.Tensor) -> bool:
     """Say whether a weight is the first convolution's, with more input channels than the checkpoint's."""
     return (
-        name == _FIRST
+        name in _FIRST
         and own.ndim == given.ndim
         and own.shape[1] > given.shape[1]
         and (own.shape[0], *own.shape[2:]) == (given.shape[0], *given.shape[2:])

@@ -6,11 +6,11 @@ import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from diffusers import ImagePipelineOutput
+from diffusers import FlowMatchEulerDiscreteScheduler, ImagePipelineOutput
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
 
@@ -18,14 +18,13 @@ from text2earth.conditioning import NULL, Condition, embed, parse, tokenize
 from text2earth.diffusion import joint_guidance, two_scale_guidance
 from text2earth.errors import ConditionError, ModelError, RequestError
 from text2earth.models import latent_factor
-from text2earth.zoo import find
 
 if TYPE_CHECKING:
     DiffusionPipeline: Any
 else:
     from diffusers import DiffusionPipeline
 
-__all__ = ["Text2EarthPipeline", "load"]
+__all__ = ["Text2EarthPipeline"]
 
 Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any]]
 
@@ -67,8 +66,9 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         vae: ``AutoencoderKL``.
         text_encoder: ``CLIPTextModel``.
         tokenizer: ``CLIPTokenizer``.
-        unet: ``UNet2DConditionModel`` with ``class_embed_type="timestep"``.
-        scheduler: Any scheduler of ``diffusers`` for discrete timesteps.
+        unet: ``UNet2DConditionModel`` with ``class_embed_type="timestep"``; None where there is a transformer.
+        scheduler: Any scheduler of ``diffusers`` for what the network predicts.
+        transformer: ``Text2EarthTransformer2DModel`` in the place of the U-Net.
         trained_levels: Levels that the model was trained on, if they are known.
     """
 
@@ -76,10 +76,12 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
     text_encoder: Any
     tokenizer: Any
     unet: Any
+    transformer: Any
     scheduler: Any
     config: Any
 
-    model_cpu_offload_seq = "text_encoder->unet->vae"
+    model_cpu_offload_seq = "text_encoder->unet->transformer->vae"
+    _optional_components = ["unet", "transformer"]  # noqa: RUF012  (diffusers' name and type)
 
     def __init__(
         self,
@@ -88,22 +90,43 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         tokenizer: Any,
         unet: Any,
         scheduler: Any,
+        transformer: Any = None,
         trained_levels: list[int] | None = None,
     ) -> None:
         super().__init__()
-        if unet.config.class_embed_type != "timestep":
+        if (unet is None) == (transformer is None):
+            raise ModelError("a Text2Earth model has either a U-Net or a transformer; give one of the two")
+        if unet is not None and unet.config.class_embed_type != "timestep":
             raise ModelError(
                 f"the U-Net has class_embed_type {unet.config.class_embed_type!r}; a Text2Earth model has 'timestep', "
                 "through which the level enters"
             )
-        self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
+        self.register_modules(
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=scheduler,
+            transformer=transformer,
+        )
         self.register_to_config(trained_levels=trained_levels)
         self.image_processor = VaeImageProcessor(vae_scale_factor=latent_factor(vae))
 
     @property
+    def components(self) -> dict[str, Any]:
+        """Components by name; a stock pipeline takes them as they are where there is no transformer."""
+        found: dict[str, Any] = super().components
+        return {name: part for name, part in found.items() if part is not None or name == "unet"}
+
+    @property
+    def denoiser(self) -> Any:
+        """The network that denoises: U-Net or transformer."""
+        return self.unet if self.transformer is None else self.transformer
+
+    @property
     def image_size(self) -> int:
         """Pixels a side that the model was trained at, the default of ``height`` and ``width``."""
-        return int(self.unet.config.sample_size) * latent_factor(self.vae)
+        return int(self.denoiser.config.sample_size) * latent_factor(self.vae)
 
     @torch.no_grad()
     def __call__(
@@ -160,7 +183,7 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         with warnings.catch_warnings():
             # diffusers 0.42 gives NumPy 2 a tensor that does not know ``copy``; harmless.
             warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
-            self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+            self._set_timesteps(num_inference_steps)
         latents = self._initial_latents(count, height, width, generator=generator, latents=latents)
         latents = self._denoised(
             latents, states, levels, guidance=guidance, generator=generator, on_step=callback_on_step_end
@@ -169,6 +192,18 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         self.maybe_free_model_hooks()
         output: Any = ImagePipelineOutput
         return output(images=images) if return_dict else (images,)
+
+    def _set_timesteps(self, steps: int) -> None:
+        """Set the scheduler to a number of steps; of a flow, evenly spaced from t = 1.
+
+        Left to itself, diffusers' flow scheduler ends at t = 1/1000 and spends its last step on the way to 0.
+        """
+        given = {"sigmas": np.linspace(1.0, 1.0 / steps, steps)} if self._is_euler_flow else {}
+        self.scheduler.set_timesteps(steps, device=self._execution_device, **given)
+
+    @property
+    def _is_euler_flow(self) -> bool:
+        return isinstance(self.scheduler, FlowMatchEulerDiscreteScheduler)
 
     def _conditions(
         self,
@@ -191,7 +226,7 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
                 found = prompt_embeds
             else:
                 found = embed(tokens.ids.to(self._execution_device), text_encoder=self.text_encoder)
-            states.append(found.to(self._execution_device, self.unet.dtype).repeat_interleave(repeat, dim=0))
+            states.append(found.to(self._execution_device, self.denoiser.dtype).repeat_interleave(repeat, dim=0))
             levels.append(tokens.levels.to(self._execution_device).repeat_interleave(repeat))
         return torch.cat(states), torch.cat(levels)
 
@@ -205,18 +240,19 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         latents: torch.Tensor | None,
     ) -> torch.Tensor:
         factor = latent_factor(self.vae)
+        unit = factor * int(self.denoiser.config.get("patch_size", 1))
         sides = (height or self.image_size, width or self.image_size)
         for side in sides:
-            if side <= 0 or side % factor:
-                near = max(factor, round(side / factor) * factor)
-                raise RequestError(f"a side of {side} px was asked for; it is a multiple of {factor}, such as {near}")
-        shape = (count, int(self.unet.config.in_channels), sides[0] // factor, sides[1] // factor)
+            if side <= 0 or side % unit:
+                near = max(unit, round(side / unit) * unit)
+                raise RequestError(f"a side of {side} px was asked for; it is a multiple of {unit}, such as {near}")
+        shape = (count, int(self.denoiser.config.in_channels), sides[0] // factor, sides[1] // factor)
         if latents is None:
-            latents = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.unet.dtype)
+            latents = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.denoiser.dtype)
         elif tuple(latents.shape) != shape:
             raise RequestError(f"latents of shape {tuple(latents.shape)} were given; this request needs {shape}")
-        latents = latents.to(self._execution_device, self.unet.dtype)
-        scaled: torch.Tensor = latents * self.scheduler.init_noise_sigma
+        latents = latents.to(self._execution_device, self.denoiser.dtype)
+        scaled: torch.Tensor = latents * getattr(self.scheduler, "init_noise_sigma", 1.0)
         return scaled
 
     def _denoised(
@@ -235,8 +271,10 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         timesteps = self.scheduler.timesteps
         with self.progress_bar(total=len(timesteps)) as bar:
             for number, timestep in enumerate(timesteps):
-                given = self.scheduler.scale_model_input(torch.cat([latents] * guidance.branches), timestep)
-                predicted = self.unet(given, timestep, states, class_labels=levels).sample
+                given = torch.cat([latents] * guidance.branches)
+                if hasattr(self.scheduler, "scale_model_input"):  # those of flows have none
+                    given = self.scheduler.scale_model_input(given, timestep)
+                predicted = self.denoiser(given, timestep, states, class_labels=levels).sample
                 wanted = guidance.combined(predicted)
                 latents = self.scheduler.step(wanted, timestep, latents, **extra).prev_sample
                 if on_step is not None:
@@ -249,26 +287,6 @@ class Text2EarthPipeline(DiffusionPipeline):  # type: ignore[misc]
             return latents
         pixels = self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return self.image_processor.postprocess(pixels, output_type=output_type)
-
-
-def load(name: str | Path, *, device: str | torch.device | None = None) -> Text2EarthPipeline:
-    """Load a model as a pipeline.
-
-    Args:
-        name: Name of a zoo model, or a folder in the layout of ``diffusers``, whatever pipeline class its
-            ``model_index.json`` names.
-        device: Where it runs; CUDA where there is a device, else the CPU.
-
-    Raises:
-        ModelError: If there is no such model, or it is not a Text2Earth model.
-    """
-    folder = find(name)
-    try:
-        pipeline = Text2EarthPipeline.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder} cannot be loaded as a Text2Earth model: {error}") from error
-    found: Text2EarthPipeline = pipeline.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return found
 
 
 def _as_conditions(

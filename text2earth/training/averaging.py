@@ -11,9 +11,17 @@ from transformers import CLIPTextModel
 
 from text2earth.checkpoints import replaced_folder, require_model_folder, require_same_shapes
 from text2earth.errors import RequestError
+from text2earth.models import Text2EarthTransformer2DModel
 from text2earth.training.averages import rebuilt
 
 __all__ = ["averaged_model"]
+
+_TRAINED = {
+    "unet": UNet2DConditionModel,
+    "transformer": Text2EarthTransformer2DModel,
+    "text_encoder": CLIPTextModel,
+}
+"""Networks that a denoiser's snapshots hold, by the names of their folders."""
 
 
 def averaged_model(folder: Path, *, output: Path, length: float, step: int | None = None) -> None:
@@ -36,7 +44,7 @@ def averaged_model(folder: Path, *, output: Path, length: float, step: int | Non
         raise RequestError(str(error)) from error
     with replaced_folder(output) as fresh:
         shutil.copytree(folder, fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns("training"))
-        for name, kind in (("unet", UNet2DConditionModel), ("text_encoder", CLIPTextModel)):
+        for name, kind in _TRAINED.items():
             part = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
             if part:
                 _fill(folder / name, fresh / name, kind, part)

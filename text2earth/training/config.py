@@ -11,14 +11,15 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from git10m.grid import MAX_LEVEL
-from text2earth.data import ViewKind
+from text2earth.data import RowFilter, ShardIndex, View, ViewKind, mixture, scan
+from text2earth.data.filters import columns_of
 from text2earth.diffusion import Objective, Prediction
-from text2earth.errors import ConfigError
+from text2earth.errors import ConfigError, ShardError
 from text2earth.models.presets import PRESETS
 from text2earth.training.parallel import Compiler
 
@@ -26,6 +27,7 @@ __all__ = [
     "ConditionSettings",
     "DataSettings",
     "DenoiserSettings",
+    "MixSettings",
     "ModelSettings",
     "PhaseSettings",
     "RunSettings",
@@ -46,11 +48,27 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _all_of(*wheres: str) -> str:
+    """Return the expression that asks for every one of some."""
+    return " and ".join(f"({each})" for each in wheres if each.strip())
+
+
+class MixSettings(_Strict):
+    """One dataset of ``[[data.mix]]``."""
+
+    path: str
+    """Dataset folder, folder, file or glob of parquet or Arrow; a path or an address."""
+    weight: float | None = Field(default=None, gt=0)
+    """Share of the draws, relative to the others'; all have one, or none: then each row weighs the same."""
+    where: str = ""
+    """Rows to keep, beside what ``[data]`` says."""
+
+
 class DataSettings(_Strict):
     """``[data]``: what is trained on."""
 
-    path: str
-    """Dataset folder, folder, file or glob of parquet."""
+    path: str = ""
+    """Dataset folder, folder, file or glob of parquet or Arrow, a path or an address (s3://); or give ``mix``."""
     split: str = "train"
     levels: tuple[Level, ...] = ()
     """Levels of the rows to keep; none given keeps all."""
@@ -58,9 +76,71 @@ class DataSettings(_Strict):
     """Least ``img_quality_score``; rows without one are then left out."""
     view: ViewKind = "crop"
     flips: bool = False
-    turns: bool = False
-    """Turn by quarters at random."""
     workers: int = Field(default=0, ge=0)
+    turns: bool = False
+    """Turn by random quarters."""
+    where: str = ""
+    """Rows to keep, as in ``img_quality_score > 4.8 and licence in ("CC0-1.0")``; any column may be asked for."""
+    mix: tuple[MixSettings, ...] = ()
+    """Several datasets in place of ``path``."""
+    temperature: float = Field(default=1.0, ge=1)
+    """T of the balance of levels: one of n rows is drawn in proportion to n^(1/T); 1 leaves them as they are."""
+    images: tuple[str, ...] = ()
+    """Modalities NAME whose ``image_NAME`` is read too, of the same square; rows without one are left out."""
+    latents: str = ""
+    """Folder of ``text2earth encode``, in place of pixels."""
+
+    @model_validator(mode="after")
+    def _say_what_to_read(self) -> Self:
+        if bool(self.path) == bool(self.mix):
+            raise ValueError("give either path, or mix")
+        if len({each.weight is None for each in self.mix}) > 1:
+            raise ValueError("some of mix have a weight and some have none; give all one, or none")
+        for where in (self.where, *(each.where for each in self.mix)):
+            try:
+                columns_of(where)
+            except ShardError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+    def index(self, *, split: str | None = None) -> ShardIndex:
+        """Find the rows.
+
+        Args:
+            split: Another split than that which is trained on.
+
+        Raises:
+            ShardError: If there are none.
+        """
+        sets = self.mix or (MixSettings(path=self.path),)
+        indexes = [scan(each.path, rows=self._filter(each.where, split=split or self.split)) for each in sets]
+        weights = [each.weight for each in sets if each.weight is not None]
+        return mixture(indexes, weights=weights or None, temperature=self.temperature)
+
+    def narrowed(self, phase: PhaseSettings) -> DataSettings:
+        """Return these settings for the rows of a phase.
+
+        Raises:
+            ConfigError: If they and the phase have no level in common.
+        """
+        levels = tuple(sorted({*self.levels} & {*phase.levels})) if self.levels and phase.levels else ()
+        if self.levels and phase.levels and not levels:
+            raise ConfigError(f"denoiser.phases has levels {phase.levels}, data has {self.levels}: none is in both")
+        least = [quality for quality in (self.min_quality, phase.min_quality) if quality is not None]
+        return self.model_copy(
+            update={
+                "levels": levels or self.levels or phase.levels,
+                "min_quality": max(least, default=None),
+                "where": _all_of(self.where, phase.where),
+            }
+        )
+
+    def _filter(self, where: str, *, split: str) -> RowFilter:
+        return RowFilter(split, self.levels, self.min_quality, _all_of(self.where, where), self.images)
+
+    def view_of(self, image_size: int) -> View:
+        """Return how a tile becomes an image of ``image_size`` pixels a side."""
+        return View(image_size, self.view, self.flips, self.turns)
 
 
 class ModelSettings(_Strict):
@@ -100,6 +180,7 @@ class PhaseSettings(ScheduleSettings):
     learning_rate: float = Field(gt=0)
     levels: tuple[Level, ...] = ()
     min_quality: float | None = None
+    where: str = ""
 
 
 class StageSettings(ScheduleSettings):

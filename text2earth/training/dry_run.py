@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
-from text2earth.data import batches, scan
+from text2earth.data import batches
 from text2earth.models import parameter_counts
 from text2earth.training.config import StageSettings, TrainConfig
 from text2earth.training.loop import Phase, rehearsed
@@ -29,7 +29,6 @@ from text2earth.training.stages import Stage
 from text2earth.training.train import (
     denoiser_stage,
     new_model,
-    row_filter,
     tokenizer_of,
     training_phases,
     vae_stage,
@@ -103,7 +102,7 @@ def forecast(config: TrainConfig) -> Forecast:
         ConfigError: If the configuration is impossible.
         ShardError: If there is nothing to train on.
     """
-    index = scan(config.data.path, rows=row_filter(config))
+    index = config.data.index()
     run = config.run
     accelerator = Accelerator(mixed_precision=run.precision)
     spread = Spread(accelerator, run.shard, run.compile, run.activation_checkpointing)

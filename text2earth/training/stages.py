@@ -17,6 +17,7 @@ from torch.nn import functional
 from text2earth.conditioning import DropRates, drop, embed, tokenize
 from text2earth.data import Batch
 from text2earth.diffusion import SCHEDULE, Objective
+from text2earth.latents import draw_latents
 from text2earth.models import Text2Earth, latent_factor
 from text2earth.noise import Stream, generator, normals
 
@@ -138,10 +139,17 @@ class DenoiserLoss(nn.Module):
 
     def __init__(self, model: Text2Earth, *, objective: Objective, train_text_encoder: bool) -> None:
         super().__init__()
-        self.unet = model.unet
+        # Under the name that it has in a model folder: states and snapshots are told apart by it.
+        self.denoiser_name = model.denoiser_name
+        self.add_module(self.denoiser_name, model.denoiser)
         self.text_encoder = model.text_encoder.requires_grad_(train_text_encoder)
         self.objective = objective
         self.register_buffer("alphas_cumprod", SCHEDULE.alphas_cumprod(), persistent=False)
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network that denoises."""
+        return self.get_submodule(self.denoiser_name)
 
     def forward(
         self,
@@ -163,13 +171,13 @@ class DenoiserLoss(nn.Module):
         at = {"timesteps": timesteps, "alphas_cumprod": self.alphas_cumprod}
         noisy = self.objective.noisy(latents, noise, **at)
         states = embed(ids, text_encoder=self.text_encoder)
-        predicted = self.unet(noisy, timesteps, states, class_labels=levels).sample
+        predicted = self.denoiser(noisy, timesteps, states, class_labels=levels).sample
         return self.objective.loss(predicted, latents, noise, **at)
 
 
 @dataclass
 class DenoiserStage:
-    """U-Net and text encoder, on latents of a frozen autoencoder."""
+    """U-Net or transformer, and text encoder, on latents of a frozen autoencoder."""
 
     module: DenoiserLoss
     model: Text2Earth
@@ -223,7 +231,14 @@ def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 @torch.no_grad()
 def posterior_latents(vae: Any, batch: Batch, *, seed: int, device: torch.device) -> torch.Tensor:
-    """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter)."""
+    """Return scaled latents (B, C, h, w), drawn from the VAE's posterior with noise keyed by (seed, counter).
+
+    The posterior is the batch's cached one, if it has one.
+    """
+    if batch.latents is not None:
+        channels = int(vae.config.latent_channels)
+        cached = draw_latents(moved(batch.latents, device), channels=channels, seed=seed, counters=batch.counters)
+        return cached * float(vae.config.scaling_factor)
     pixels = moved(batch.pixels, device).to(memory_format=torch.channels_last)
     posterior = vae.encode(pixels).latent_dist
     drawn: torch.Tensor = posterior.mean + posterior.std * moved(_posterior_noise(vae, batch, seed=seed), device)

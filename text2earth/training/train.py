@@ -17,7 +17,7 @@ from transformers import CLIPTokenizer
 
 from text2earth.checkpoints import replaced_folder, save_model
 from text2earth.conditioning import DropRates
-from text2earth.data import DatasetIdentity, Examples, RowFilter, ShardIndex, View, batches, scan
+from text2earth.data import DatasetIdentity, Examples, LatentCache, ShardIndex, batches
 from text2earth.errors import ConfigError, ModelError, ShardError
 from text2earth.models import (
     PRESETS,
@@ -29,7 +29,7 @@ from text2earth.models import (
     warm_start,
 )
 from text2earth.training.card import CardFacts, model_card
-from text2earth.training.config import PhaseSettings, TrainConfig, VaeSettings, ValidationSettings
+from text2earth.training.config import TrainConfig, VaeSettings, ValidationSettings
 from text2earth.training.loop import Pace, Phase, run_stage
 from text2earth.training.parallel import Spread, whole
 from text2earth.training.stages import DenoiserLoss, DenoiserStage, VaeLoss, VaeStage, posterior_latents
@@ -42,7 +42,6 @@ __all__ = [
     "denoiser_stage",
     "image_size",
     "new_model",
-    "row_filter",
     "tokenizer_of",
     "train",
     "training_phases",
@@ -101,7 +100,7 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
     run = config.run
     accelerator = Accelerator(mixed_precision=run.precision)
     spread = Spread(accelerator, run.shard, run.compile, run.activation_checkpointing)
-    index = scan(config.data.path, rows=row_filter(config))
+    index = config.data.index()
     folder = output / "training"
     with accelerator.main_process_first():
         _claim(folder, config=config, identity=index.identity)
@@ -113,6 +112,7 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
     pace = Pace(folder, run.checkpoint_every, run.log_every, config.data.workers, run.keep, run.tensorboard)
     phases = training_phases(config, index=index, image_size=model.image_size)
     model = _with_vae(model, config=config, examples=phases[0].examples, spread=spread, pace=pace)
+    phases = _from_cache(phases, config=config, vae=model.vae)
     model, tally = _train_denoiser(model, config=config, phases=phases, spread=spread, pace=pace)
     result = TrainResult(output, parameter_counts(model), tally, index.identity)
     if accelerator.is_main_process:
@@ -121,26 +121,30 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
     return result
 
 
-def row_filter(config: TrainConfig, *, phase: PhaseSettings | None = None, split: str = "") -> RowFilter:
-    """Return which rows are trained on, narrowed to those of a phase, or those of another split."""
-    data = config.data
-    levels, quality = data.levels, data.min_quality
-    if phase is not None:
-        levels = tuple(sorted({*levels} & {*phase.levels})) if levels and phase.levels else levels or phase.levels
-        quality = quality if phase.min_quality is None else max(phase.min_quality, quality or phase.min_quality)
-        if not levels and (data.levels or phase.levels):
-            raise ConfigError(f"denoiser.phases has levels {phase.levels}, data has {data.levels}: none is in both")
-    return RowFilter(split or data.split, levels, quality)
-
-
 def training_phases(config: TrainConfig, *, index: ShardIndex, image_size: int) -> list[Phase]:
     """Return the denoiser's phases, the stage's own steps first."""
-    view = View(image_size, config.data.view, config.data.flips, config.data.turns)
-    phases = [Phase(config.denoiser, Examples(index, view=view, seed=config.run.seed))]
+    phases = [Phase(config.denoiser, _examples(config, index=index, image_size=image_size))]
     for settings in config.denoiser.phases:
-        rows = scan(config.data.path, rows=row_filter(config, phase=settings))
-        phases.append(Phase(settings, Examples(rows, view=view, seed=config.run.seed)))
+        rows = config.data.narrowed(settings).index()
+        phases.append(Phase(settings, _examples(config, index=rows, image_size=image_size)))
     return phases
+
+
+def _examples(config: TrainConfig, *, index: ShardIndex, image_size: int) -> Examples:
+    view = config.data.view_of(image_size)
+    return Examples(index, view=view, seed=config.run.seed, images=config.data.images)
+
+
+def _from_cache(phases: list[Phase], *, config: TrainConfig, vae: Any) -> list[Phase]:
+    """Have the denoiser read cached latents in place of pixels, if the configuration names a cache."""
+    if not config.data.latents:
+        return phases
+    cache = LatentCache(config.data.latents)
+    found = []
+    for phase in phases:
+        cache.require(vae=vae, view=phase.examples.view, index=phase.examples.index)
+        found.append(replace(phase, examples=phase.examples.with_latents(cache)))
+    return found
 
 
 def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None) -> Text2Earth:
@@ -149,7 +153,8 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
     Args:
         config: Of the training.
         tokenizer: The run's.
-        report: File that says what became of each key of the start.
+        report: File that says what became of each key of the start; a transformer may start from a model with a
+            U-Net, and then only takes its autoencoder and text encoder.
 
     Raises:
         ModelError: If the start is no model, or of another shape; names the first keys that differ.
@@ -159,7 +164,10 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
     if not config.model.start:
         return model
     folder, said = find(config.model.start), []
-    for name in ("vae", "text_encoder", "unet"):
+    for name in ("vae", "text_encoder", model.denoiser_name):
+        if name == "transformer" and not (folder / name).is_dir():
+            said.append(f"{name}: fresh, for {folder} has another denoiser")
+            continue
         said.append(f"{name}: {warm_start(getattr(model, name), _weights_of(folder / name))}")
     scaling = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8")).get("scaling_factor")
     if scaling is not None:
@@ -185,8 +193,8 @@ def _require_captions(index: ShardIndex, *, config: TrainConfig) -> None:
     """Refuse a dataset without text, from which no prompt could be learnt."""
     if config.conditions.drop_text < 1.0 and not any(caption.strip() for caption in index.captions()):
         raise ShardError(
-            f"{config.data.path} has no captions: column {index.caption_column!r} is empty in all of its "
-            f"{index.rows:,} rows; run 'git10m caption' on it, or train without text with conditions.drop_text = 1"
+            f"{index.identity.name} has no captions: they are empty in all of its {index.rows:,} rows; run "
+            "'git10m caption' on it, or train without text with conditions.drop_text = 1"
         )
 
 
@@ -203,9 +211,10 @@ def image_size(config: TrainConfig) -> int:
     """
     preset = PRESETS[config.model.preset]
     size = config.model.image_size or preset.image_size
-    step = 2 ** (len(preset.vae["block_out_channels"]) + len(preset.unet["block_out_channels"]) - 2)
-    if size % step:
-        raise ConfigError(f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {step}")
+    if size % preset.size_step:
+        raise ConfigError(
+            f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {preset.size_step}"
+        )
     return size
 
 
@@ -350,8 +359,8 @@ def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, fo
     settings = config.validation
     if settings is None:
         return None
-    rows = scan(config.data.path, rows=row_filter(config, split=settings.split))
-    view = View(stage.model.image_size, config.data.view)
+    rows = config.data.index(split=settings.split)
+    view = replace(config.data.view_of(stage.model.image_size), flips=False, turns=False)
     examples = Examples(rows, view=view, seed=settings.seed)
     return Validation(settings, stage, examples, spread, folder, config.name)
 
@@ -359,7 +368,7 @@ def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, fo
 def _in_one_piece(model: Text2Earth, *, config: TrainConfig) -> Text2Earth:
     """Return a sharded model as one of stock classes, on the CPU."""
     fresh = build(PRESETS[config.model.preset], tokenizer=model.tokenizer, image_size=image_size(config))
-    for name in ("unet", "text_encoder"):
+    for name in (model.denoiser_name, "text_encoder"):
         gathered = {key: whole(part).cpu() for key, part in getattr(model, name).state_dict().items()}
         getattr(fresh, name).load_state_dict(gathered)
     return replace(fresh, vae=model.vae)
@@ -376,8 +385,10 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         truncated=tally.truncated,
         skipped=tally.skipped,
     )
+    for network in model.networks().values():
+        network.cpu()
     save_model(
-        Text2Earth(model.vae.cpu(), model.text_encoder.cpu(), model.unet.cpu(), model.tokenizer),
+        model,
         result.folder,
         prediction=config.model.prediction,
         levels=tuple(sorted(level for level in tally.levels if level)),

@@ -109,7 +109,9 @@ class Validation:
         settings, objective = self.settings, self.stage.module.objective
         scheduler = new_scheduler(objective.prediction, shift=objective.flow_shift)
         model = self.stage.model
-        pipeline = Text2EarthPipeline(model.vae, model.text_encoder, model.tokenizer, model.unet, scheduler)
+        pipeline = Text2EarthPipeline(
+            model.vae, model.text_encoder, model.tokenizer, model.unet, scheduler, transformer=model.transformer
+        )
         pipeline.set_progress_bar_config(disable=True)
         rows = []
         for row, prompt in enumerate(settings.prompts):

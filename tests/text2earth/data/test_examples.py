@@ -9,6 +9,7 @@ from PIL import Image
 from small_models import row, texture, write_dataset
 
 from git10m import records
+from git10m.grid import Tile
 from text2earth.conditioning import Condition
 from text2earth.data import Credit, Examples, RowFilter, View, batches, scan
 from text2earth.errors import ShardError, UnreadableRowsError
@@ -44,12 +45,12 @@ def test_every_row_once_an_epoch_in_an_order_of_its_own(dataset, seed):
 
 def test_many_row_groups_are_covered_exactly(tmp_path):
     index = scan(str(write_dataset(tmp_path / "d", rows=90, tile_px=16, shards=3, group_rows=1)), rows=RowFilter())
-    assert len(index.groups) == 90
+    assert index.groups == 90
     examples = Examples(index, view=View(16), seed=0)
-    positions = [examples.position(counter) for counter in range(90)]
+    positions = [tuple(place) for place in examples.places(range(90)).tolist()]
     assert len(set(positions)) == 90
     # Shuffled over the whole set, not within the files alone.
-    assert len({index.groups[group].file for group, _ in positions[:16]}) == 3
+    assert len({index.group_file[group] for group, _ in positions[:16]}) == 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -127,11 +128,13 @@ def test_git10ms_own_columns_tell_the_level(tmp_path):
     )
     path = str(write(tmp_path / "a.parquet", table))
     found = Examples(scan(path, rows=RowFilter()), view=View(16), seed=0)
-    assert {found[c].condition for c in range(3)} == {
-        Condition("a", 16),
-        Condition("b", 0),
-        Condition("c", 15),
-    }
+    conditions = {found[c].condition.prompt: found[c].condition for c in range(3)}
+    assert {prompt: said.level for prompt, said in conditions.items()} == {"a": 16, "b": 0, "c": 15}
+    # Place and true GSD follow from the location: the centre of the tile, not the corner of the card's formula.
+    tile = Tile(16, 5, 7)
+    assert (conditions["a"].lon, conditions["a"].lat) == tile.centre
+    assert conditions["a"].gsd_m == pytest.approx(tile.gsd_m())
+    assert conditions["b"].lon is None and conditions["b"].gsd_m is None
     assert scan(path, rows=RowFilter(min_quality=4.8)).rows == 1
     assert scan(path, rows=RowFilter(levels=(0, 15))).rows == 2
 
@@ -175,7 +178,7 @@ def test_tiles_smaller_than_the_image_are_an_error(tmp_path):
     ("content", "message"),
     [
         (None, "there is no file"),
-        (b"no parquet", "is not a readable parquet file"),
+        (b"no parquet", "is not a readable parquet or Arrow file"),
         (pa.table({"a": [1]}), r"has the columns \['a'\]; 'image' and 'caption'"),
     ],
 )

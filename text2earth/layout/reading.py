@@ -1,0 +1,158 @@
+"""Reads a model folder: three networks, a tokenizer and a scheduler, whatever pipeline its index names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from text2earth.checkpoints import MODEL_INDEX, require_model_folder
+from text2earth.errors import ModelError
+from text2earth.layout.networks import (
+    DENOISERS,
+    NETWORKS,
+    OPTIONAL,
+    check_weights,
+    empty_network,
+    expected_shapes,
+    filled,
+)
+from text2earth.layout.stored import read_config, read_json, read_tensors, stored_weights
+
+__all__ = ["ModelParts", "read_model", "read_scheduler"]
+
+_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+_FOR_LATENTS = {"clip_sample": False, "steps_offset": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """Components of a pipeline, as classes of ``diffusers``, ``transformers`` and this package.
+
+    Args:
+        networks: By name: ``vae``, ``text_encoder``, ``unet`` (or ``transformer``), ``condition_embedder`` if any.
+        tokenizer: ``CLIPTokenizer``.
+        scheduler: A scheduler of ``diffusers``.
+        settings: What the index says beside components, such as ``trained_levels``.
+    """
+
+    networks: Mapping[str, Any]
+    tokenizer: Any
+    scheduler: Any
+    settings: Mapping[str, Any]
+
+    @property
+    def denoiser(self) -> Any:
+        """The U-Net, or what takes its place."""
+        return next(self.networks[name] for name in DENOISERS if name in self.networks)
+
+    def components(self) -> dict[str, Any]:
+        """Return them by the names that pipelines of ``diffusers`` use."""
+        return {**self.networks, "tokenizer": self.tokenizer, "scheduler": self.scheduler}
+
+
+def read_model(
+    folder: Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> ModelParts:
+    """Read a model folder, a weight at a time: at most one copy of the model is in memory.
+
+    Args:
+        folder: In the layout of ``diffusers``.
+        device: Where the networks go; CUDA where there is a device, else the CPU.
+        dtype: Of the weights; if left out float32 on the CPU, elsewhere what the denoiser is stored in.
+
+    Raises:
+        ModelError: If a part is missing, damaged, pickled, or of another shape than its config says.
+    """
+    require_model_folder(folder)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    index = read_json(folder / MODEL_INDEX)
+    networks: dict[str, Any] = {}
+    stored = {}
+    for network in _networks_of(folder, index):  # all are checked before any is read
+        networks[network], stored[network] = _checked(folder, network)
+    denoiser = next(stored[name] for name in DENOISERS if name in stored)
+    wanted = dtype or (torch.float32 if where.type == "cpu" else _DTYPES[denoiser])
+    for network, module in networks.items():
+        tensors = read_tensors(folder / network, network=network, device=str(where))
+        filled(module, tensors, dtype=wanted).to(where)
+    return ModelParts(
+        networks,
+        _tokenizer(folder / "tokenizer"),
+        read_scheduler(folder),
+        {name: value for name, value in index.items() if not name.startswith("_") and not _is_component(value)},
+    )
+
+
+def _networks_of(folder: Path, index: Mapping[str, Any]) -> list[str]:
+    """Return the folders with weights that a model has; what is none of a Text2Earth model is left alone."""
+    named = {name for name, value in index.items() if _is_component(value) and value[-1] is not None}
+    denoisers = [name for name in DENOISERS if name in named or (not named & set(DENOISERS) and name == "unet")]
+    if len(denoisers) != 1:
+        raise ModelError(f"{folder} has the denoisers {', '.join(denoisers)}; a Text2Earth model has one of them")
+    return [*(name for name in NETWORKS if name != "unet"), *denoisers, *(name for name in OPTIONAL if name in named)]
+
+
+def _is_component(value: Any) -> bool:
+    """Tell whether an entry of the index is a component: a pair of library and class, or of nothing."""
+    return isinstance(value, list) and len(value) == 2 and all(each is None or isinstance(each, str) for each in value)
+
+
+def read_scheduler(folder: Path) -> Any:
+    """Return the scheduler of a model folder.
+
+    Published folders name one class in ``model_index.json`` and hold the settings of another; as in ``diffusers`` the
+    index decides about the class, and settings that it does not know are left out. Those that it misses must not fall
+    to defaults for pixels: as the stock pipelines do, samples are never clipped and steps are offset by one.
+
+    Raises:
+        ModelError: If no scheduler of ``diffusers`` is named.
+    """
+    import diffusers
+
+    index = read_json(folder / MODEL_INDEX)
+    settings = read_json(folder / "scheduler" / "scheduler_config.json")
+    named = index.get("scheduler")
+    name = named[-1] if isinstance(named, list) and named and named[-1] else settings.get("_class_name")
+    kind = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+        raise ModelError(
+            f"{folder} names the scheduler {name!r}, and diffusers {diffusers.__version__} has none of that name; "
+            "name one in model_index.json, such as EulerDiscreteScheduler"
+        )
+    known: Any = kind
+    plain = {key: value for key, value in settings.items() if not key.startswith("_")}
+    found = known.from_config(plain)
+    mended = {name: value for name, value in _FOR_LATENTS.items() if name in found.config}
+    return known.from_config({**plain, **mended})
+
+
+def _checked(folder: Path, network: str) -> tuple[Any, str]:
+    """Return an empty network whose weights are known to be there, and the dtype that most of them are stored in."""
+    if not (folder / network).is_dir():
+        raise ModelError(f"{folder} has no folder {network!r}; a Text2Earth model has {', '.join(NETWORKS)}")
+    module = empty_network(network, read_config(folder / network))
+    stored = stored_weights(folder / network, network=network)
+    check_weights(
+        {name: shape for name, (shape, _) in stored.items()},
+        expected_shapes(module),
+        where=str(folder / network),
+        config="its config.json",
+    )
+    kinds = [kind for _, kind in stored.values()]
+    most = max(set(kinds), key=kinds.count)
+    if most not in _DTYPES:
+        raise ModelError(f"{folder / network} stores its weights as {most}; known are {', '.join(_DTYPES)}")
+    return module, most
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import CLIPTokenizer
+
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{folder} holds no CLIP tokenizer that can be opened: {error}") from error
