@@ -87,7 +87,7 @@ class Settings:
 
     images: int = 64
     steps: int = 20
-    guidance_scale: float = 2.0
+    guidance_scale: float = 3.0
     seed: int = 0
 
 
