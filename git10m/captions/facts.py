@@ -136,8 +136,16 @@ class FactFinder:
             return [None] * len(subjects)
         found: list[list[dict[str, Any]] | None] = []
         for block in _blocks(subjects):
-            cover = self._land_cover.of({subject.tile for subject in block}, tile_size=block[0].tile_size)
-            found.extend(cover[subject.tile] for subject in block)
+            days = [None if each.acquired_at is None else _utc(each.acquired_at).date() for each in block]
+            covers = {
+                day: self._land_cover.of(
+                    {each.tile for each, its in zip(block, days, strict=True) if its == day},
+                    tile_size=block[0].tile_size,
+                    day=day,
+                )
+                for day in dict.fromkeys(days)
+            }
+            found.extend(covers[day][each.tile] for each, day in zip(block, days, strict=True))
         return found
 
     @cached_property

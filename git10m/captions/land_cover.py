@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import geopandas
@@ -13,9 +14,9 @@ import shapely
 
 from git10m import recipe
 from git10m.captions.wording import tidy
-from git10m.errors import RecipeError
+from git10m.errors import RecipeError, SourceError
 from git10m.grid import MAX_LATITUDE, Tile
-from git10m.sources.files import RASTER_SUFFIXES, expand
+from git10m.sources.files import RASTER_SUFFIXES, date_in, expand
 from git10m.sources.raster import footprint, turned_boxes
 from git10m.sources.reading import Block, read_classes
 from git10m.vectors import read_vectors
@@ -45,8 +46,17 @@ def open_land_cover(land_cover: recipe.LandCover) -> LandCover:
     """
     if land_cover.attribute is not None:
         paths = _files(land_cover.path, suffixes=_VECTOR_SUFFIXES)
-        return LandCover(ClassPolygons(paths, attribute=land_cover.attribute, classes=land_cover.classes))
-    return LandCover(ClassRasters(_files(land_cover.path, suffixes=RASTER_SUFFIXES), classes=land_cover.classes or {}))
+        return LandCover(
+            ClassPolygons(paths, attribute=land_cover.attribute, classes=land_cover.classes), parts=land_cover.parts
+        )
+    paths, classes = _files(land_cover.path, suffixes=RASTER_SUFFIXES), land_cover.classes or {}
+    if land_cover.date_pattern is None:
+        return LandCover(ClassRasters(paths, classes=classes), parts=land_cover.parts)
+    by_day: dict[date | None, list[str]] = {}
+    for path in paths:
+        by_day.setdefault(_day_of(path, land_cover.date_pattern), []).append(path)
+    rasters = {day: ClassRasters(found, classes=classes) for day, found in by_day.items()}
+    return LandCover(rasters.get(None), by_day=rasters, parts=land_cover.parts)
 
 
 class ClassRasters:
@@ -104,22 +114,36 @@ class LandCover:
     """Land cover of tiles, from class rasters or polygons.
 
     Args:
-        source: Where classes are read.
+        source: Where classes are read; None: only what has a day.
+        by_day: Where the classes of tiles of a day are read; None: all days are told from ``source``.
+        parts: Whether it is told in which part of a tile a class lies.
     """
 
-    def __init__(self, source: ClassRasters | ClassPolygons) -> None:
-        self._source = source
+    def __init__(
+        self,
+        source: ClassRasters | ClassPolygons | None,
+        *,
+        by_day: Mapping[date | None, ClassRasters] | None = None,
+        parts: bool = True,
+    ) -> None:
+        self._source, self._by_day, self._parts = source, by_day, parts
 
-    def of(self, tiles: Collection[Tile], *, tile_size: int) -> dict[Tile, list[dict[str, Any]] | None]:
+    def of(
+        self, tiles: Collection[Tile], *, tile_size: int, day: date | None = None
+    ) -> dict[Tile, list[dict[str, Any]] | None]:
         """Return ``land_cover`` of ``records.FACTS`` for each tile, reading the box around all of them once.
 
         Args:
             tiles: Neighbouring tiles of one level, at least one.
             tile_size: Pixels a side of a tile.
+            day: When they were taken; matters where class rasters have dates.
 
         Raises:
             SourceError: If a raster cannot be read.
         """
+        source = self._source if self._by_day is None else self._by_day.get(day)
+        if source is None:
+            return dict.fromkeys(tiles)
         left, top = min(tile.x for tile in tiles), min(tile.y for tile in tiles)
         block = Block(
             level=next(iter(tiles)).level,
@@ -129,15 +153,16 @@ class LandCover:
             rows=max(tile.y for tile in tiles) - top + 1,
             tile_size=tile_size,
         )
-        labels = self._source.read(block)
+        labels = source.read(block)
         found = {}
         for tile in tiles:
             row, column = (tile.y - top) * tile_size, (tile.x - left) * tile_size
-            found[tile] = _shares(labels[row : row + tile_size, column : column + tile_size], self._source.names)
+            own = labels[row : row + tile_size, column : column + tile_size]
+            found[tile] = _shares(own, source.names, parts=self._parts)
         return found
 
 
-def _shares(labels: Labels, names: Sequence[str]) -> list[dict[str, Any]] | None:
+def _shares(labels: Labels, names: Sequence[str], *, parts: bool) -> list[dict[str, Any]] | None:
     """Describe the classes of a tile, by falling share of all its pixels; None where too little is known.
 
     Shares are of the whole tile, so that "about 60 percent of the scene" holds where some ground is unknown too.
@@ -157,10 +182,18 @@ def _shares(labels: Labels, names: Sequence[str]) -> list[dict[str, Any]] | None
     listed = []
     for number in (np.flatnonzero(totals[1:] >= MIN_CLASS_SHARE * labels.size) + 1).tolist():
         best = int(np.argmax(counts[:, number]))
-        part = _PARTS[best] if counts[best, number] >= MIN_PART_SHARE * totals[number] else None
+        part = _PARTS[best] if parts and counts[best, number] >= MIN_PART_SHARE * totals[number] else None
         share = float(totals[number] / labels.size)
         listed.append({"name": names[number - 1], "share": round(share, 4), "part": part})
     return sorted(listed, key=lambda entry: (-entry["share"], entry["name"])) or None
+
+
+def _day_of(path: str, pattern: str) -> date | None:
+    """Return the day that a file's name states; None where it states none, which then serves tiles without a date."""
+    try:
+        return date_in(path, pattern=pattern, of="captions.land_cover").at.date()
+    except SourceError:
+        return None
 
 
 def _files(path: str | tuple[str, ...], *, suffixes: frozenset[str]) -> list[str]:

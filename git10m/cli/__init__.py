@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from git10m.cli import building, looking, releasing, restoring
+from git10m.cli import building, classifying, looking, releasing, restoring
 from git10m.cli.asking import app, tell
 from git10m.errors import Git10mError
 
-__all__ = ["app", "building", "looking", "main", "releasing", "restoring"]
+__all__ = ["app", "building", "classifying", "looking", "main", "releasing", "restoring"]
 
 
 def main() -> None:

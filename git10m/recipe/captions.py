@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from git10m.recipe.values import Paths, Table
+from git10m.recipe.values import DatePattern, Paths, Table
 from git10m.recipe.writers import OpenAIWriter, TransformersWriter
 
 __all__ = ["Areas", "CaptionChecks", "Captions", "LandCover", "Objects", "Relief", "Similarity"]
@@ -24,6 +24,10 @@ class LandCover(Table):
         attribute: Column of a vector file that holds the class; makes the file be read as polygons.
         licence: Of the file, e.g. "CC-BY-4.0"; None: that of ESA WorldCover for its files, else not stated.
         attribution: Credit line that the dataset carries on.
+        date_pattern: Of class rasters, as for a source: finds the date in a file's path. A tile is then told only
+            from rasters of its own day; water, snow and fields are not the same on two dates.
+        parts: Also say in which part of the tile a class mostly lies. False for images that are mirrored or turned in
+            training, which would make north of south.
     """
 
     path: str | tuple[str, ...]
@@ -31,11 +35,15 @@ class LandCover(Table):
     attribute: str | None = None
     licence: str | None = None
     attribution: str | None = None
+    date_pattern: DatePattern | None = None
+    parts: bool = True
 
     @model_validator(mode="after")
     def _named(self) -> Self:
         if self.attribute is None and not self.classes:
             raise ValueError('a class raster needs classes, e.g. classes = {10 = "forest", 80 = "water"}')
+        if self.attribute is not None and self.date_pattern is not None:
+            raise ValueError("date_pattern is of class rasters; polygons (attribute) have no dates")
         return self
 
 

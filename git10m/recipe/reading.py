@@ -18,7 +18,7 @@ from git10m.recipe.sources import KINDS
 from git10m.recipe.tables import Recipe
 from git10m.recipe.values import Table
 
-__all__ = ["load_recipe", "parse_captions", "parse_recipe", "read_toml"]
+__all__ = ["filled_toml", "load_recipe", "parse_captions", "parse_recipe", "read_toml"]
 
 
 def load_recipe(path: Path, *, variables: Mapping[str, str] | None = None) -> Recipe:
@@ -32,11 +32,24 @@ def load_recipe(path: Path, *, variables: Mapping[str, str] | None = None) -> Re
     Raises:
         RecipeError: If the file cannot be read, a key is unknown, a value is out of range, or a variable is missing.
     """
-    given = {
+    return _checked(read_toml(path), name=str(path), variables=_absolute(variables or {}))
+
+
+def filled_toml(path: Path, *, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return what another table's file says, its variables filled as `load_recipe` fills them.
+
+    Raises:
+        RecipeError: If the file cannot be read, is not TOML, or a variable has no value.
+    """
+    filled: dict[str, Any] = _substitute(read_toml(path), _absolute(variables), str(path))
+    return filled
+
+
+def _absolute(variables: Mapping[str, str]) -> dict[str, str]:
+    return {
         name: str(Path(value).absolute()) if value and Path(value).exists() else value
-        for name, value in (variables or {}).items()
+        for name, value in variables.items()
     }
-    return _checked(read_toml(path), name=str(path), variables=given)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from git10m.recipe.values import Interval, Levels, Moment, Paths, Resampling, Slug, Table
+from git10m.recipe.values import DatePattern, Interval, Levels, Moment, Paths, Resampling, Slug, Table
 
 __all__ = ["ClassMask", "Modality", "Origin", "Percentiles", "RasterSource", "SceneSource", "StacSource"]
 
@@ -134,25 +133,12 @@ class RasterSource(SceneSource):
     kind: Literal["raster"] = "raster"
     path: Paths
     exclude: tuple[str, ...] = ()
-    date_pattern: str | None = None
+    date_pattern: DatePattern | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
         """``path`` as a tuple."""
         return (self.path,) if isinstance(self.path, str) else self.path
-
-    @field_validator("date_pattern")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"date_pattern {pattern!r} is no regular expression: {error}") from error
-        if not groups:
-            raise ValueError(f"date_pattern {pattern!r} needs a group, e.g. '_(\\d{{8}})\\.tif$'")
-        return pattern
 
     @model_validator(mode="after")
     def _one_date(self) -> Self:

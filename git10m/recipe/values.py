@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from git10m.grid import MAX_LEVEL
 
 __all__ = [
     "Byte",
+    "DatePattern",
     "Fraction",
     "Interval",
     "Level",
@@ -42,6 +44,16 @@ def _moment(value: Any) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def _date_pattern(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"date_pattern {pattern!r} is no regular expression: {error}") from error
+    if not groups:
+        raise ValueError(f"date_pattern {pattern!r} needs a group, e.g. '_(\\d{{8}})\\.tif$'")
+    return pattern
+
+
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
 Level = Annotated[int, Field(ge=1, le=MAX_LEVEL)]
 Levels = Annotated[tuple[Level, ...], Field(min_length=1)]
@@ -49,6 +61,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Interval = tuple[float, float]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
+DatePattern = Annotated[str, AfterValidator(_date_pattern)]
 Paths = str | Annotated[tuple[str, ...], Field(min_length=1)]
 Resampling = Literal["auto", "nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 

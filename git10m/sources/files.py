@@ -16,7 +16,7 @@ from git10m.recipe import Origin, RasterSource, is_address, shown
 from git10m.remote import list_files
 from git10m.sources import Moment
 
-__all__ = ["SceneFiles", "acquisition", "expand", "find_scenes"]
+__all__ = ["SceneFiles", "acquisition", "date_in", "expand", "find_scenes"]
 
 RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".j2k", ".vrt", ".img"})
 """What is taken from a folder; a file that is named outright may end as it likes."""
@@ -100,9 +100,23 @@ def acquisition(source: Origin, name: str) -> Moment | None:
         return Moment(source.acquired_at, "day" if midnight else "second")
     if not isinstance(source, RasterSource) or source.date_pattern is None:
         return None
-    found = re.search(source.date_pattern, name)
+    return date_in(name, pattern=source.date_pattern, of=f"source {source.id!r}")
+
+
+def date_in(name: str, *, pattern: str, of: str) -> Moment:
+    """Return the date that a ``date_pattern`` finds in a path.
+
+    Args:
+        name: Path of a file.
+        pattern: Regular expression; its group (or groups year, month, day) is the date.
+        of: Whose pattern it is, for messages.
+
+    Raises:
+        SourceError: If it finds nothing, or no date.
+    """
+    found = re.search(pattern, name)
     if found is None:
-        raise SourceError(f"{name}: date_pattern {source.date_pattern!r} of source {source.id!r} finds no date in it")
+        raise SourceError(f"{name}: date_pattern {pattern!r} of {of} finds no date in it")
     named = found.groupdict()
     text = "".join(named[key] for key in ("year", "month", "day") if named.get(key)) if named else found.group(1)
     digits = re.sub(r"\D", "", text)
@@ -112,7 +126,7 @@ def acquisition(source: Origin, name: str) -> Moment | None:
         return Moment(datetime.strptime(digits, form).replace(tzinfo=UTC), precision)
     except (KeyError, ValueError) as error:
         raise SourceError(
-            f"{name}: date_pattern {source.date_pattern!r} finds {text!r}, which is no date; "
+            f"{name}: date_pattern {pattern!r} finds {text!r}, which is no date; "
             "its digits must read as YYYY, YYYYMM, YYYYMMDD or YYYYMMDDHHMMSS"
         ) from error
 

@@ -245,6 +245,8 @@ class VaeSettings(StageSettings):
     kl_weight: float = Field(default=1e-6, ge=0)
     gradient_weight: float = Field(default=1.0, ge=0)
     """Of the L1 distance of image gradients; L1 of pixels alone gives blurred texture."""
+    texture_weight: float = Field(default=0.0, ge=0)
+    """Of the difference in the strength of local detail, wherever it lies; see ``stages.texture_difference``."""
 
 
 class DenoiserSettings(StageSettings):

@@ -342,7 +342,12 @@ def _train_denoiser(
 
 def vae_stage(vae: Any, *, config: TrainConfig, settings: VaeSettings) -> VaeStage:
     """Return how the autoencoder is trained."""
-    loss = VaeLoss(vae, kl_weight=settings.kl_weight, gradient_weight=settings.gradient_weight)
+    loss = VaeLoss(
+        vae,
+        kl_weight=settings.kl_weight,
+        gradient_weight=settings.gradient_weight,
+        texture_weight=settings.texture_weight,
+    )
     return VaeStage(loss, config.run.seed)
 
 

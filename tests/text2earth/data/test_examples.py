@@ -194,3 +194,15 @@ def test_what_is_no_dataset_is_refused(tmp_path, content, message):
 def test_a_filter_that_nothing_passes_is_refused(dataset):
     with pytest.raises(ShardError, match=r"no row of .* passes the filter"):
         scan(str(dataset), rows=RowFilter(levels=(3,)))
+
+
+def test_turns_are_by_quarters_and_drawn_by_the_counter(dataset):
+    index = scan(str(dataset), rows=RowFilter())
+    straight = Examples(index, view=View(64, "resize"), seed=0)
+    turned = Examples(index, view=View(64, "resize", turns=True), seed=0)
+    quarters = Counter()
+    for counter in range(48):
+        before, after = straight[counter].pixels, turned[counter].pixels
+        quarters[next(k for k in range(4) if np.array_equal(np.rot90(before, k), after))] += 1
+    assert set(quarters) == {0, 1, 2, 3}
+    assert np.array_equal(turned[5].pixels, turned[5].pixels)

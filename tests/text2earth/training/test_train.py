@@ -19,7 +19,7 @@ from text2earth.models import PRESETS, build, train_tokenizer
 from text2earth.training import train
 from text2earth.training.loop import Pace, Phase, _Run, run_stage
 from text2earth.training.parallel import Spread
-from text2earth.training.stages import DenoiserLoss, DenoiserStage
+from text2earth.training.stages import DenoiserLoss, DenoiserStage, texture_difference
 
 
 def lines(folder):
@@ -248,3 +248,13 @@ def test_accumulated_micro_batches_give_the_step_of_the_whole_batch(small_tiles,
         train(short, output=tmp_path / str(accumulate))
         losses.append([line["loss"] for line in lines(tmp_path / str(accumulate))])
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)
+
+
+def test_texture_difference_is_of_strength_and_not_of_place():
+    grain = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    elsewhere = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    mush = torch.full_like(grain, 0.5)
+    assert texture_difference(grain, grain).item() == 0.0
+    # A pixel distance prefers mush to grain that lies elsewhere; this does not.
+    assert (elsewhere - grain).abs().mean() > (mush - grain).abs().mean()
+    assert texture_difference(elsewhere, grain) < 0.2 * texture_difference(mush, grain)
