@@ -121,9 +121,11 @@ def race(folder: Path, *, decoded: bool, workers: int, rounds: int, rows: int) -
         for side in SIDES:
             command = [sys.executable, __file__, "--round", side, str(folder), "--workers", str(workers)]
             command += ["--rows", str(rows), *(["--decoded"] if decoded else [])]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            rates[side].append(json.loads(done.stdout.splitlines()[-1])["rate"])
+            # A file, not a pipe: workers that outlive their parent for a moment hold pipes open.
+            with tempfile.TemporaryFile() as said_by:
+                subprocess.run(command, stdout=said_by, stderr=subprocess.DEVNULL, check=True, timeout=600)
+                said_by.seek(0)
+                rates[side].append(json.loads(said_by.read().splitlines()[-1])["rate"])
     said = {side: f"{statistics.median(each):,.0f} ({min(each):,.0f}–{max(each):,.0f})" for side, each in rates.items()}
     ratio = statistics.median(one / other for one, other in zip(rates["ours"], rates["datasets"], strict=True))
     kind = "decoded" if decoded else "undecoded"
