@@ -234,16 +234,20 @@ def test_recipes_are_configurations(name):
 
 
 @pytest.mark.slow
-def test_eight_tiles_are_learnt_until_each_is_recognised(tmp_path):
+def test_eight_tiles_are_learnt_until_each_is_recognised(tmp_path, monkeypatch):
     """Four covers at two levels: the prompt and the level together say which of the eight it is."""
+    blocks = {"patch_size": 2, "num_layers": 3, "num_attention_heads": 2, "attention_head_dim": 32}
+    learner = replace(PRESETS["nano-dit"], transformer={**blocks, "cross_attention_dim": 32}, word_scale=50.0)
+    monkeypatch.setitem(PRESETS, "learner", learner)
     data = write_dataset(tmp_path / "eight", rows=8, tile_px=16)
     plain = nano_config(data)
     config = plain.model_validate(
         {
             **plain.model_dump(),
-            "model": {"preset": "nano-dit", "prediction": "flow"},
-            "vae": {"steps": 600, "batch_size": 8, "learning_rate": 1e-3, "decay": "cosine"},
-            "denoiser": {"steps": 2500, "batch_size": 16, "learning_rate": 3e-3, "warmup_steps": 50, "decay": "cosine"},
+            "model": {"preset": "learner", "prediction": "flow"},
+            "conditions": {"drop_text": 0.0, "drop_level": 0.0, "drop_both": 0.0},
+            "vae": {"steps": 300, "batch_size": 8, "learning_rate": 1e-3, "decay": "cosine"},
+            "denoiser": {"steps": 900, "batch_size": 16, "learning_rate": 3e-3, "warmup_steps": 50, "decay": "cosine"},
             "run": {"checkpoint_every": 5000, "log_every": 50},
         }
     )
