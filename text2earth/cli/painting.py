@@ -91,7 +91,7 @@ def sample(
     if is_prompt_table(prompt):
         given = [f"--{name.replace('_', '-')}" for name, value in further.items() if value is not None]
         if given:
-            raise RequestError(f"{', '.join(given)} with a table of prompts; leave it out: a table has its own columns")
+            raise RequestError(f"{', '.join(given)} with a table of prompts; a place is a column of the table")
         settings = {"steps": steps, "guidance": guidance, "width": width, "height": height}
         settings |= {"batch": batch_size, "shard_rows": shard_rows}
         done = paint_prompts(model, Path(prompt), out, level=level, seed=seed, settings=settings)
