@@ -93,7 +93,7 @@ _PREVAILING = frozenset({"mostly", "mainly", "predominantly", "primarily", "larg
 _ENTIRELY = frozenset({"entirely", "completely", "fully", "wholly", "totally", "exclusively", "solely"})
 _SCENE_LISTED = """
     scene image tile area frame view landscape picture ground land surface terrain region photo photograph it tract
-    total visible
+    total visible pixels
 """
 _SCENE = frozenset(_SCENE_LISTED.split())
 _IMAGE = frozenset({"scene", "image", "tile", "frame", "view", "picture", "photo", "photograph"})
@@ -101,6 +101,7 @@ _COVERS_LISTED = """
     covers cover occupies occupy fills fill blankets blanket carpets covering filling occupying blanketing
 """
 _COVERS = frozenset(_COVERS_LISTED.split())
+_MAKES_UP = frozenset({"makes", "make", "takes", "take", "constitutes", "constitute", "comprises", "comprise"}) | _COVERS
 _LED_BY_LISTED = "covered by with of composed comprised made up consists occupied dominated consisting a an"
 _LED_BY = frozenset(_LED_BY_LISTED.split())
 _FOREMOST = frozenset({"largest", "dominant", "predominant", "prevailing", "principal", "main", "commonest"})
@@ -121,7 +122,7 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
             claim = _claim_of(text, claims, starts, quantity, before)
             if claim is None or not claim.said or claim.absent:
                 continue
-            if word in _WHOLE and _COVERS.isdisjoint(words[claim.end : quantity.start]):
+            if word in _WHOLE and _MAKES_UP.isdisjoint(words[claim.end : quantity.start]):
                 continue
             before = quantity, claim
             yield Amount(

@@ -204,7 +204,7 @@ def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     elif not _MANY.isdisjoint(text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.start]):
         claim = replace(claim, many=_close(text, claim))
     if claim.absent:
-        return replace(claim, said=not _of_the_rest(text, claim.start))
+        return replace(claim, said=not (_of_the_rest(text, claim.start) or _is_local(text, claim.end)))
     negator = _negated_before(text, claim.start)
     if negator is not None and (
         # "Barren land without any vegetation" speaks of that land, not of the tile.
@@ -231,7 +231,7 @@ def _is_figure(text: Text, claim: Claim) -> bool:
     for j in range(i - 1, max(-1, i - 4), -1):
         if words[j] in _LIKE and not text.joined[j]:
             return not (words[j] == "like" and j and words[j - 1].startswith("look"))
-        if words[j] in {"former", "formerly", "unlike"} or (
+        if words[j] in {"former", "formerly", "unlike", "disused", "dismantled", "decommissioned"} or (
             words[j] == "from" and words[j - 1] in {"far", "away"} and j
         ):
             return True
@@ -310,6 +310,8 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
     words = text.words
     for j in range(i - 1, max(-1, i - 14), -1):
         word = words[j]
+        if word in {"only", "just", "merely"}:  # "no houses, only snow"
+            return None
         if word in _INSTEAD and words[j + 1] == _INSTEAD[word]:
             return j
         if word in _NEGATORS or word.endswith("n't"):

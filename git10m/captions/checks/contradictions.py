@@ -102,7 +102,7 @@ def _held(claim: Claim, known: Known) -> str | None:
         kinds = CONCEPTS[claim.concept].kinds if tells else frozenset[str]()
         if entry.share >= _LEAST_HELD_SHARE and (named or (entry.kinds and entry.kinds <= kinds)):
             return f"{round(100 * entry.share)} % {' '.join(entry.words)}"
-    if (claim.concept and CONCEPTS[claim.concept].counted) or claim.concept in {"water", "forest"}:
+    if (claim.concept and CONCEPTS[claim.concept].counted) or claim.concept in {"water", "forest", "people"}:
         names = cases_of(claim.concept, *(("house",) if claim.concept == "residential" else ()))
         for thing in known.objects or ():
             if thing.concepts & names:

@@ -21,6 +21,10 @@ _NUMBERS = {word: number for number, word in enumerate(_UP_TO_TWENTY.split())} |
     "thirty": 30,
     "forty": 40,
     "fifty": 50,
+    "sixty": 60,
+    "seventy": 70,
+    "eighty": 80,
+    "ninety": 90,
     "hundred": 100,
     "dozen": 12,
     "pair": 2,
@@ -99,6 +103,9 @@ def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
             return _MANY[word], True, False
         number = _NUMBERS.get(word, number_of(word))
         if number is not None:
+            tens = _NUMBERS.get(words[j - 1], 0) if j and number < 10 and not word.isdecimal() else 0
+            if 20 <= tens <= 90:  # "twenty-five"
+                return float(tens + number), False, j == claim.start - 1
             if number >= 1 and not text.joined[j + 1] and words[j - 1 : j] != ["level"] and word != "one":
                 return float(number), False, j == claim.start - 1
             return None

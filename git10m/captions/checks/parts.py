@@ -181,7 +181,7 @@ def in_part(text: Text, claim: Claim) -> bool:
 
 def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Claim | None:
     words = text.words
-    leads = _is_fronted(text, start, end) or _is_subject(words, end)
+    leads = _is_fronted(text, start, end) or (_is_subject(words, end) and not _belongs(text, start))
     before = [] if leads else [claim for claim in claims if claim.end <= start and claim.said]
     for n in range(len(before) - 1, -1, -1):
         claim = before[n]
@@ -219,6 +219,17 @@ def _is_subject(words: Sequence[str], end: int) -> bool:
     if words[end : end + 1] == ["of"]:
         end = next((j for j in range(end + 1, min(end + 4, len(words))) if words[j] in _IMAGE), end) + 1
     return words[end : end + 1] != [] and words[end] in _OF_PART
+
+
+def _belongs(text: Text, start: int) -> bool:
+    """Tell a part within its subject from one that is the subject: "a church in the north is white"."""
+    words, i = text.words, start
+    while i and words[i - 1] in {"the", "its", "far", "very", "extreme"}:
+        i -= 1
+    if not i or words[i - 1] not in _INTO | {"to"}:
+        return False
+    clause = words[i - 2 : i - 1]
+    return not text.first[i - 1] and clause not in ([","], [";"], ["and"], ["while"], ["whereas"], ["but"], ["."])
 
 
 def _is_fronted(text: Text, start: int, end: int) -> bool:
