@@ -52,6 +52,7 @@ class _Quantity:
 _FRACTIONS = {
     **{"half": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4, "fourths": 4},
     **{"fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6, "eighth": 8, "eighths": 8, "tenth": 10, "tenths": 10},
+    **{"seventh": 7, "sevenths": 7, "ninth": 9, "ninths": 9, "twentieth": 20, "twelfth": 12},
 }
 _ONES = {
     **{"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8},
@@ -79,7 +80,7 @@ _BETWEEN_LISTED = """
     dominate to only dominates dominated landscape as under picture whole entire just more than less remaining rest
     includes were has consists consist form forms aerial satellite synthetic overhead photo photograph region
     remainder which occupying extends extending spread spreads across here together alone in well exceeds exceed
-    exceeding each hold holds holding still
+    exceeding each hold holds holding still use
 """
 _BETWEEN = frozenset(_BETWEEN_LISTED.split())
 _LINKS = frozenset({"is", "are", "was", "were", "being", "consists", "consist", "comprises", "covered", "made", "has"})
@@ -101,7 +102,7 @@ _COVERS_LISTED = """
     covers cover occupies occupy fills fill blankets blanket carpets covering filling occupying blanketing
 """
 _COVERS = frozenset(_COVERS_LISTED.split())
-_MAKES_UP = frozenset({"makes", "make", "takes", "take", "constitutes", "constitute", "comprises", "comprise"}) | _COVERS
+_MAKES_UP = frozenset({"up", "constitutes", "constitute", "comprises", "comprise"}) | _COVERS
 _LED_BY_LISTED = "covered by with of composed comprised made up consists occupied dominated consisting a an"
 _LED_BY = frozenset(_LED_BY_LISTED.split())
 _FOREMOST = frozenset({"largest", "dominant", "predominant", "prevailing", "principal", "main", "commonest"})
@@ -122,7 +123,7 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
             claim = _claim_of(text, claims, starts, quantity, before)
             if claim is None or not claim.said or claim.absent:
                 continue
-            if word in _WHOLE and _MAKES_UP.isdisjoint(words[claim.end : quantity.start]):
+            if word in _WHOLE and not _of_the_whole(words, claim, quantity):
                 continue
             before = quantity, claim
             yield Amount(
@@ -136,12 +137,21 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
             yield from _adverb(text, claims, starts, i)
         elif word == "dominated" and words[i + 1 : i + 2] == ["by"]:
             yield from _listed(text, claims, starts, i + 2, Amount((), 0.5, 1.0, "dominated by", most_of_all=True))
+        elif word == "nothing" and words[i + 1 : i + 2] == ["but"] and (i == 0 or words[i - 1] in {"is", ".", ":"}):
+            yield from _listed(text, claims, starts, i + 2, Amount((), 0.8, 1.0, "nothing but"))
         elif word in _FOREMOST and words[i + 1 : i + 2] != [] and words[i + 1] in _CLASS:
             claim = _subject(text, claims, i)
             if claim is not None and claim.said and not claim.absent and not _parted(text, i, i + 1):
                 yield Amount((claim,), 0.5, 1.0, "dominant", most_of_all=True)
         elif word in {"dominates", "dominate", "predominates", "predominate", "prevails", "prevail"}:
             yield from _dominates(text, claims, i)
+
+
+def _of_the_whole(words: Sequence[str], claim: Claim, quantity: _Quantity) -> bool:
+    """Tell "forest covers the whole scene", "all of the surface is built over" from "the whole scene shows a lake"."""
+    if claim.start >= quantity.end:
+        return words[quantity.end] in {"is", "are"} and all(each in _BETWEEN for each in words[quantity.end : claim.start])
+    return not _MAKES_UP.isdisjoint(words[claim.end : quantity.start])
 
 
 def comparisons_of(text: Text, claims: Sequence[Claim]) -> Iterator[tuple[Claim, Claim]]:
@@ -191,6 +201,9 @@ def _quantity_at(text: Text, i: int) -> _Quantity | None:
         start, least, most = _bounded(words, start, least, most)
     of = words[end : end + 1] == ["of"]
     scene = next((j for j in range(end + 1, min(end + 5, len(words))) if words[j] in _SCENE), None) if of else None
+    if scene is None and of:  # "a third of the land cover", but not "of the tree cover"
+        told = words[end + 1 : end + 4]
+        scene = next((end + n for n in (2, 3) if told[:n] in (["the", "cover"], ["the", "land", "cover"])), None)
     if scene is None and of and words[end + 1 : end + 2] == ["this"]:
         scene = end + 1  # "of this delta", "of this quarter-section grid"
     if scene is None and word == "half" and words[end : end + 1] in (["the"], ["this"]):  # "half the tile"

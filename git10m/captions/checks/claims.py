@@ -56,7 +56,7 @@ _OUTSIDE = frozenset({"outside", "beyond"})
 _SMALL = frozenset({"small", "tiny", "little", "few", "patch", "patches", "clump", "clumps", "pocket", "pockets"})
 _MANY = frozenset(
     {"many", "numerous", "plenty", "lots", "abundant", "countless", "dense", "lush", "thick"}
-) | frozenset({"surrounded", "surround", "enclosed"})
+) | frozenset({"surrounded", "surround", "enclosed", "covered"})
 _LOCAL = frozenset({"without", "devoid", "lacking", "free"})
 _NEGATED_AFTER = frozenset(
     {"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible", "nonexistent"}
@@ -98,6 +98,14 @@ _RELATIONAL = frozenset(
 )
 _IMAGE = frozenset({"image", "frame", "picture", "scene", "tile", "view", "photo", "photograph", "sight"})
 _EXCEPT = frozenset({"except", "apart", "save", "besides"})
+_LOCALITIES_LISTED = """
+    shore shores shoreline bank banks island islands islet islets slope slopes side sides edge edges margin margins
+    headland summit summits peaks ridges banksides hillside hillsides
+"""
+_LOCALITIES = frozenset(_LOCALITIES_LISTED.split())
+"""What is undeveloped or treeless there may be so alone: "the shore is unbuilt"."""
+_LINKING = frozenset({"spans", "span", "reaches", "reach", "shades", "shade", "fringes", "fringe", "touches"})
+_WATERS = frozenset({"marsh", "river", "lake", "stream", "canal", "shore", "bank", "banks", "island", "bay", "creek"})
 _ON = frozenset({"on", "along", "between", "beside", "near", "around", "within", "inside"})
 _ADJECTIVES_REACH = 4
 _PREDICATE_REACH = 5
@@ -204,7 +212,9 @@ def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     elif not _MANY.isdisjoint(text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.start]):
         claim = replace(claim, many=_close(text, claim))
     if claim.absent:
-        return replace(claim, said=not (_of_the_rest(text, claim.start) or _is_local(text, claim.end)))
+        beside = {*text.words[max(0, claim.start - 3) : claim.start], *text.words[claim.end : claim.end + 2]}
+        local = _is_local(text, claim.end) or not _LOCALITIES.isdisjoint(beside)
+        return replace(claim, said=not (local or _of_the_rest(text, claim.start)))
     negator = _negated_before(text, claim.start)
     if negator is not None and (
         # "Barren land without any vegetation" speaks of that land, not of the tile.
@@ -220,6 +230,8 @@ def _close(text: Text, claim: Claim) -> bool:
     """Tell whether nothing but adjectives stands between "many" and the thing: "many green trees"."""
     before = text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.start]
     last = max(i for i, word in enumerate(before) if word in _MANY)
+    if before[last] == "covered" and before[last + 1 : last + 2] in (["with"], ["in"]):
+        last += 1
     return all(
         word.isalpha() and word not in _VERBS | (_PREPOSITIONS - {"by"}) | {"and"} for word in before[last + 1 :]
     )
@@ -312,6 +324,8 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
         word = words[j]
         if word in {"only", "just", "merely"}:  # "no houses, only snow"
             return None
+        if word in {"barely", "scarcely"} and words[j + 1] == "any":
+            return j
         if word in _INSTEAD and words[j + 1] == _INSTEAD[word]:
             return j
         if word in _NEGATORS or word.endswith("n't"):
@@ -343,6 +357,8 @@ def _is_local(text: Text, end: int) -> bool:
     near = text.words[end : end + _PREDICATE_REACH]
     if any(word in _EXCEPT or (word == "other" and "than" in near) for word in near):
         return True
+    if near[:1] != [] and near[0] in _VERBS | _LINKING and not _WATERS.isdisjoint(near[1:4]):
+        return True  # "no road crosses the marsh"
     return near[:1] != [] and near[0] in _ON and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
 
 

@@ -85,6 +85,11 @@ def _kind_of_building(*broader: str, also: tuple[str, ...] = (), may_be: tuple[s
     return _thing("building", *broader, also=also, may_be=("building", *may_be))
 
 
+def _place(*broader: str, also: tuple[str, ...] = (), may_be: tuple[str, ...] = ()) -> Concept:
+    """Make a building that maps hold as a place of its own: mere buildings bear out no church, no hospital."""
+    return _thing("building", *broader, also=also, may_be=may_be)
+
+
 _OF_AIRPORTS = frozenset({"built", "bare", "grass", "crops"})
 
 CONCEPTS: Mapping[str, Concept] = {
@@ -185,6 +190,9 @@ CONCEPTS: Mapping[str, Concept] = {
         broader=("people",),
         also=("building", "residential"),
     ),
+    "quarter": Concept(
+        room=frozenset({"built"}), shown_by=frozenset({"built"}), counted=True, also=("settlement", "building")
+    ),
     "residential": Concept(
         kinds=frozenset({"built"}),
         room=frozenset({"built"}),
@@ -212,15 +220,15 @@ CONCEPTS: Mapping[str, Concept] = {
     "commerce": _kind_of_building(),
     "shopping": _kind_of_building("commerce", may_be=("commerce",)),
     "petrol": _thing("commerce"),
-    "school": _kind_of_building(also=("university",)),
-    "university": _kind_of_building(),
-    "hospital": _kind_of_building(),
-    "prison": _kind_of_building(),
-    "worship": _kind_of_building(),
-    "church": _kind_of_building("worship", may_be=("worship",)),
-    "mosque": _kind_of_building("worship", may_be=("worship",)),
-    "temple": _kind_of_building("worship", may_be=("worship",)),
-    "synagogue": _kind_of_building("worship", may_be=("worship",)),
+    "school": _place(also=("university",)),
+    "university": _place(),
+    "hospital": _place(),
+    "prison": _place(),
+    "worship": _place(),
+    "church": _place("worship", may_be=("worship",)),
+    "mosque": _place("worship", may_be=("worship",)),
+    "temple": _place("worship", may_be=("worship",)),
+    "synagogue": _place("worship", may_be=("worship",)),
     "greenhouse": _thing("building", room=frozenset({"built", "crops", "grass", "bare"})),
     "castle": _thing("building"),
     "road": _thing("people", also=("bridge", "track")),

@@ -106,6 +106,8 @@ def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
             tens = _NUMBERS.get(words[j - 1], 0) if j and number < 10 and not word.isdecimal() else 0
             if 20 <= tens <= 90:  # "twenty-five"
                 return float(tens + number), False, j == claim.start - 1
+            if word == "one" and words[j - 1 : j] == ["only"]:
+                return 1.0, False, True
             if number >= 1 and not text.joined[j + 1] and words[j - 1 : j] != ["level"] and word != "one":
                 return float(number), False, j == claim.start - 1
             return None

@@ -135,8 +135,17 @@ def _heights(text: Text, *, lowest: float, highest: float) -> Iterator[str]:
             above, below = _bound(words, j)
             if (told > highest + margin and not below) or (told < lowest - margin and not above):
                 yield f"elevation {words[j]} m ({shown})"
+            elif _is_extreme(words, j, "highest", "maximum") and highest > told + 2 * margin:
+                yield f"highest {words[j]} m ({shown})"
+            elif _is_extreme(words, j, "lowest", "minimum") and lowest < told - 2 * margin:
+                yield f"lowest {words[j]} m ({shown})"
             elif (below and highest > told + margin) or (above and highest < told - margin):
                 yield f"elevation {'above' if above else 'below'} {words[j]} m ({shown})"
+
+
+def _is_extreme(words: list[str], j: int, *told: str) -> bool:
+    """Read "the highest point reaches 1,260 m"."""
+    return not set(told).isdisjoint(words[max(0, j - 6) : j])
 
 
 def _at_most(words: list[str], i: int) -> bool:

@@ -64,6 +64,9 @@ _INTO = frozenset(
         "fills",
     }
 )
+_BESIDE = frozenset({"beside", "adjoin", "adjoins", "adjoining", "next", "adjacent", "abuts", "abut", "alongside"})
+_CROSSES = frozenset({"crosses", "cross", "crossing", "traverses", "dominates", "dominate"})
+_ENDS = frozenset({".", ",", ";", "and", "while"})
 _MOTION_LISTED = (
     "from leads leading runs running flows flowing heads heading stretches stretching extends extending next"
 )
@@ -88,7 +91,7 @@ _IMAGE = frozenset(
 _MOSTLY = frozenset(
     {"mostly", "mainly", "primarily", "chiefly", "largely", "concentrated", "predominantly", "principally"}
 )
-_NEW_SUBJECT = frozenset({"a", "an", "there", "some", "several"})
+_NEW_SUBJECT = frozenset({"a", "an", "there", "some", "several", "the"})
 _STOPS = frozenset({".", ";", "!", "?", "while", "whereas", "but"})
 _OF_PART_LISTED = "is are was holds hold contains contain shows show has have features includes consists comprises lies"
 _OF_PART = frozenset(_OF_PART_LISTED.split())
@@ -109,7 +112,9 @@ def part_at(text: Text, i: int) -> tuple[str, int] | None:
     before = words[i - 1] if i else ""
     if before in {"the", "its", "far", "extreme", "very"} and i > 1:
         before = words[i - 2] if words[i - 2] != "the" or i < 3 else words[i - 3]
-    if not noun and before not in _INTO and not (before == "to" and _lies_to(words, i)):
+    of_image = words[end : end + 1] == ["of"] and any(word in _IMAGE for word in words[end + 1 : end + 4])
+    crossed = before in _CROSSES and (end == len(words) or words[end] in _ENDS)
+    if not (noun or before in _INTO or of_image or crossed or (before == "to" and _lies_to(words, i))):
         return None
     if (noun and before == "of") or (not noun and words[i] in _MIDDLE and before not in {"in", "at", "near"}):
         return None
@@ -211,6 +216,9 @@ def _bearer(words: Sequence[str], claims: Sequence[Claim], n: int) -> Claim:
     if n and "with" in words[claims[n - 1].end : claims[n - 1].end + 2] and claims[n].start - claims[n - 1].end <= 6:
         between = words[claims[n - 1].end : claims[n].start]
         return claims[n] if {",", "and", "."} & set(between) else claims[n - 1]
+    between = words[claims[n - 1].end : claims[n].start] if n else ["."]
+    if len(between) <= 4 and not _BESIDE.isdisjoint(between) and {",", "and", ".", ";", "which", "that"}.isdisjoint(between):
+        return claims[n - 1]  # "stables adjoin the paddocks to the north-east"
     return claims[n]
 
 

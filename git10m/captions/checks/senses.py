@@ -81,5 +81,5 @@ FIGURATIVE = """
     airport hotel|station road|lake district|field boundary|field stone|fieldstone|housing plot|tide of|tides of
     fort of|spire like|patchwork of roofs|crop marks|cropmark|parking brake|rotary kiln|bluff coloured
     rye coloured|rubble of time|railway sleeper|road cutting|roadworks|road works|camping chair|retail therapy
-    rock garden|sea wall|seawall
+    rock garden|sea wall|crops out|outcrops in|coastal plain|coastal range|coastal mountain|coastal desert|seawall
 """

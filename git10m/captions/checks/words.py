@@ -82,7 +82,7 @@ TERMS: Mapping[str, str] = {
         afforested|tree covered|timber covered|timbered|tree clad|treed hills|sylvan|silviculture|tree plantation
         thicket|backwoods|forestry|treed slope|dense trees|densely treed|treetop|pine plantation|conifer plantation
         coniferous plantation|forest plantation|timber plantation|spruce plantation|eucalyptus plantation
-        plantation forest|understory|forest floor|clearcut|clear cut|logging|cloud forest|tree stands|forest block
+        plantation forest|understory|forest floor|clearcut|clear cut|logging|cloud forest|forest block
         gallery forest|wildwood|tree covered slope|woodland belt|rain forested|plantation forestry|plantation woodland
         rubber plantation|teak plantation|tropical forest|forest vegetation|covered in forest""",
     "tree": """
@@ -144,7 +144,7 @@ TERMS: Mapping[str, str] = {
     "tundra": "tundra|permafrost",
     "desert": """
         desert|dune|sand dune|dune field|erg|sahara|deserted dunes|sand sea|desertic|desert like|barchan|dunefield
-        sandy desert|desert pavement|hyper arid|hyperarid|sand sheet""",
+        sandy desert|desert pavement|hyper arid|hyperarid""",
     "arid": "arid|semi arid|semiarid|parched|badlands|desolate ground|wasteland|desiccated",
     "bare land": """
         bare land|bareland|barren|barren land|barren ground|bare rock|bare surface|unvegetated|denuded|barren terrain
@@ -169,7 +169,7 @@ TERMS: Mapping[str, str] = {
         glacier|glacial ice|glacial tongue|glaciated|ice sheet|ice cap|icefield|ice field|crevasse|ice shelf|icecap
         ice tongue|glacier tongue|icefall|ice fall|serac|glacier ice|ice stream""",
     "people": """
-        human habitation|human activity|human activities|human presence|human settlement|human development
+        human habitation|human activity|human activities|human presence|human development
         human influence|human intervention|human occupation|human structure|human construction|human trace|habitation
         man made structure|man made feature|man made object|man made element|man made construction|human made structure
         human made feature|manmade structure|manmade feature|manmade object|built structure|artificial structure
@@ -177,15 +177,17 @@ TERMS: Mapping[str, str] = {
         human footprint|human imprint|human disturbance|sign of people|sign of development|sign of life|development""",
     "settlement": """
         city|cities|town|village|urban|urbanized|urbanised|urban area|suburb|suburban|suburbia|metropolis|metropolitan
-        downtown|settlement|township|built up|built up area|built up land|built environment|built area|city block
-        city center|city centre|townscape|cityscape|hamlet|urban fabric|urban sprawl|sprawl|conurbation|skyscraper
-        high rise|highrise|high rises|tower block|high rise building|tall building|dense buildings|densely built
-        densely built up|rows of buildings|clusters of buildings|cluster of buildings|urban development|inhabited
-        densely populated|populated area|populated|impervious surface|business district|commercial district|slum
-        shanty town|shantytown|favela|informal settlement|street grid|grid of streets|city street|urban street
-        urban core|megacity|borough|municipality|inner city|old town|built over|built upon|developed land
-        developed area|urban landscape|urban zone|urban land|urban district|fishing village|market town|built up zone
-        built up core|sealed surface|impermeable surface|urban quarter""",
+        settlement|township|built up|built up area|built up land|built environment|built area|city block|city center
+        city centre|townscape|cityscape|hamlet|urban fabric|urban sprawl|sprawl|conurbation|dense buildings
+        densely built|densely built up|rows of buildings|clusters of buildings|cluster of buildings|urban development
+        inhabited|densely populated|populated area|populated|impervious surface|street grid|grid of streets
+        city street|urban street|urban core|megacity|borough|municipality|inner city|old town|human settlement|built over|built upon
+        developed land|developed area|urban landscape|urban zone|urban land|urban district|fishing village|market town
+        built up zone|built up core|sealed surface|impermeable surface|urban quarter""",
+    "quarter": """
+        skyscraper|high rise|highrise|high rises|tower block|high rise building|tall building|downtown
+        business district|commercial district|slum|shanty town|shantytown|favela|informal settlement
+        multi storey building|multistorey building|tower blocks|central business district|shanties""",
     "residential": """
         residential|residential area|neighbourhood|neighborhood|housing|housing estate|subdivision
         residential building|residential block|housing development|rows of houses|row of houses|row houses
@@ -199,7 +201,7 @@ TERMS: Mapping[str, str] = {
         apartment block|apartment building|apartment complex|apartment|condominium|apartment house|block of flats
         blocks of flats|tower of flats""",
     "building": """
-        building|tower|roof|rooftop|roofed|structure|chimney|hut|shed|garage|barracks|compound|pavilion|tent|office
+        building|tower|roof|rooftop|roofed|structure|chimney|hut|shed|garage|barracks|compound|pavilion|office
         brick building|edifice|facility|high building|construction of buildings|outbuilding|shack|bunker complex|government building|fire station|police station|courthouse|town hall
         museum|library|theatre""",
     "house": """
@@ -230,8 +232,8 @@ TERMS: Mapping[str, str] = {
         hydroelectric station""",
     "commerce": """
         office building|office block|hotel|commercial|commercial building|commercial area|retail|restaurant|big box
-        car dealership|business center|motel|office tower|shops|stores|retail outlet|commercial strip
-        business premises|offices|shopfront|retail store|commercial zone|guesthouse|hotel complex|resort hotel""",
+        car dealership|business center|motel|office tower|shops|retail outlet|commercial strip
+        business premises|shopfront|retail store|commercial zone|guesthouse|hotel complex|resort hotel""",
     "shopping": """
         shopping mall|mall|shopping center|shopping centre|supermarket|retail park|marketplace|hypermarket
         shopping complex|shopping plaza|strip mall|shopping arcade|superstore|department store|shopping precinct
@@ -380,7 +382,7 @@ TERMS: Mapping[str, str] = {
         playground|skate park|skatepark|play area|children play area|play park""",
     "campsite": """
         campsite|camp site|campground|caravan park|camping ground|camping site|holiday park|camping|camping area
-        tent camp|caravan site|rv park|camping park|touring park|trailer camp""",
+        tent|tent camp|caravan site|rv park|camping park|touring park|trailer camp""",
     "cemetery": """
         cemetery|cemeteries|graveyard|burial ground|gravestone|churchyard|graves|tombstone|necropolis|war cemetery
         headstone|burial site|memorial cemetery""",
@@ -425,7 +427,7 @@ TERMS: Mapping[str, str] = {
         gravel quarry|sand quarry|open pit mining|mining operation|mine workings|mining area|mining complex
         opencast pit|quarry pit""",
     "landfill": """
-        landfill|dump site|garbage dump|rubbish dump|waste disposal|scrapyard|junkyard|refuse tip|waste tip|waste dump
+        landfill|dump site|garbage dump|rubbish dump|waste disposal|scrapyard|junkyard|refuse tip|waste tip
         rubbish tip|refuse dump|refuse site|trash dump|landfill cell|waste site|waste landfill|garbage tip""",
     "construction": "construction site|building site|under construction",
     "military": """
