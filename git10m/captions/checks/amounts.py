@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from git10m.captions.checks.claims import Claim
-from git10m.captions.checks.parts import DIRECTIONS, part_at
+from git10m.captions.checks.parts import DIRECTIONS, first_before_comma, part_at
 from git10m.captions.checks.reading import Text
 
 __all__ = ["Amount", "amounts_of", "comparisons_of", "number_of"]
@@ -80,7 +80,7 @@ _BETWEEN_LISTED = """
     dominate to only dominates dominated landscape as under picture whole entire just more than less remaining rest
     includes were has consists consist form forms aerial satellite synthetic overhead photo photograph region
     remainder which occupying extends extending spread spreads across here together alone in well exceeds exceed
-    exceeding each hold holds holding still use
+    exceeding each hold holds holding still use stands stand totals total totalling
 """
 _BETWEEN = frozenset(_BETWEEN_LISTED.split())
 _LINKS = frozenset({"is", "are", "was", "were", "being", "consists", "consist", "comprises", "covered", "made", "has"})
@@ -106,6 +106,7 @@ _MAKES_UP = frozenset({"up", "constitutes", "constitute", "comprises", "comprise
 _LED_BY_LISTED = "covered by with of composed comprised made up consists occupied dominated consisting a an"
 _LED_BY = frozenset(_LED_BY_LISTED.split())
 _FOREMOST = frozenset({"largest", "dominant", "predominant", "prevailing", "principal", "main", "commonest"})
+_RARE = frozenset({"scarce", "rare", "scanty", "few"})
 _CLASS = frozenset({"class", "land", "cover", "use", "type"})
 _CORES = frozenset({"%", "percent", "per"}) | _FRACTIONS.keys() | _GREATER | _WHOLE | _LESSER
 
@@ -137,6 +138,10 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
             yield from _adverb(text, claims, starts, i)
         elif word == "dominated" and words[i + 1 : i + 2] == ["by"]:
             yield from _listed(text, claims, starts, i + 2, Amount((), 0.5, 1.0, "dominated by", most_of_all=True))
+        elif word in _RARE and words[i - 1 : i] in (["is"], ["are"], ["very"]):
+            claim = _subject(text, claims, i)
+            if claim is not None and claim.said and not claim.absent and claim.concept != "vegetation":
+                yield Amount((claim,), 0.0, 0.3, word)
         elif word == "nothing" and words[i + 1 : i + 2] == ["but"] and (i == 0 or words[i - 1] in {"is", ".", ":"}):
             yield from _listed(text, claims, starts, i + 2, Amount((), 0.8, 1.0, "nothing but"))
         elif word in _FOREMOST and words[i + 1 : i + 2] != [] and words[i + 1] in _CLASS:
@@ -403,7 +408,8 @@ def _outer(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
     if words[verb - 1] != ",":
         return None
     opening = _comma_before(words, verb - 1)
-    return next((claim for claim in claims if claim.end == opening), None)
+    near = next((claim for claim in claims if claim.end == opening), None)
+    return near or first_before_comma(text, claims, start)
 
 
 def _after(text: Text, claims: Sequence[Claim], quantity: _Quantity) -> Claim | None:
@@ -415,7 +421,8 @@ def _after(text: Text, claims: Sequence[Claim], quantity: _Quantity) -> Claim | 
         if len(between) > 14 or end >= len(words) or text.sentence[claim.start] != text.sentence[end - 1]:
             return None
         odd = [word for word in between if word not in _BETWEEN]
-        linked = quantity.of_scene or between[:1] != [","]
+        opens = quantity.start > 0 and words[quantity.start - 1] in {"with", "at"} and text.first[quantity.start - 1]
+        linked = quantity.of_scene or between[:1] != [","] or opens
         return claim if linked and len(odd) <= 2 and not {"and", ")", ";"} & set(between) else None
     return None
 

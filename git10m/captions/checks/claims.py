@@ -46,7 +46,7 @@ class Claim:
 
 _NEGATORS = frozenset(
     {"no", "without", "not", "lacking", "lacks", "lack", "devoid", "neither", "nor", "never", "nothing", "zero"}
-    | {"none", "cannot", "hardly", "absence", "nowhere", "minus", "excluding", "absent"}
+    | {"none", "cannot", "hardly", "absence", "nowhere", "minus", "void", "bereft", "excluding", "absent"}
 )
 _INSTEAD = {"instead": "of", "rather": "than"}
 _MODALS = frozenset({"may", "might", "could", "would", "once", "formerly"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from git10m.captions.checks.claims import Claim
 from git10m.captions.checks.reading import Text
 
-__all__ = ["DIRECTIONS", "Placed", "apart", "in_part", "part_at", "placed"]
+__all__ = ["DIRECTIONS", "Placed", "apart", "first_before_comma", "in_part", "part_at", "placed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ _INTO = frozenset(
     }
 )
 _BESIDE = frozenset({"beside", "adjoin", "adjoins", "adjoining", "next", "adjacent", "abuts", "abut", "alongside"})
+_STANDS = frozenset({"occupies", "occupy", "lies", "lie", "stands", "stand", "sits", "sit", "fills", "fill"})
 _CROSSES = frozenset({"crosses", "cross", "crossing", "traverses", "dominates", "dominate"})
 _ENDS = frozenset({".", ",", ";", "and", "while"})
 _MOTION_LISTED = (
@@ -186,6 +187,11 @@ def in_part(text: Text, claim: Claim) -> bool:
 
 def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Claim | None:
     words = text.words
+    verb = next((j for j in range(start - 1, max(0, start - 4), -1) if words[j] in _STANDS), 0)
+    if verb and words[verb - 1] == "," and (outer := first_before_comma(text, claims, verb)) is not None:
+        return outer
+    if words[end : end + 2] == [",", "where"]:  # "in the north, where two tracks meet, stands a farm"
+        end = next((j for j in range(end + 2, min(end + 10, len(words))) if words[j] == ","), end)
     leads = _is_fronted(text, start, end) or (_is_subject(words, end) and not _belongs(text, start))
     before = [] if leads else [claim for claim in claims if claim.end <= start and claim.said]
     for n in range(len(before) - 1, -1, -1):
@@ -209,6 +215,12 @@ def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Clai
             return None
         return claim
     return None
+
+
+def first_before_comma(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
+    """Return the first claim of a sentence where a comma follows it: "A lake, its shore lined by reeds, occupies"."""
+    first = next((claim for claim in claims if text.sentence[claim.start] == text.sentence[start] and claim.said), None)
+    return first if first is not None and first.end < start and text.words[first.end] == "," else None
 
 
 def _bearer(words: Sequence[str], claims: Sequence[Claim], n: int) -> Claim:
