@@ -155,7 +155,9 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
 def _of_the_whole(words: Sequence[str], claim: Claim, quantity: _Quantity) -> bool:
     """Tell "forest covers the whole scene", "all of the surface is built over" from "the whole scene shows a lake"."""
     if claim.start >= quantity.end:
-        return words[quantity.end] in {"is", "are"} and all(each in _BETWEEN for each in words[quantity.end : claim.start])
+        return words[quantity.end] in {"is", "are"} and all(
+            each in _BETWEEN for each in words[quantity.end : claim.start]
+        )
     return not _MAKES_UP.isdisjoint(words[claim.end : quantity.start])
 
 

@@ -213,12 +213,19 @@ def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
         claim = replace(claim, many=_close(text, claim))
     if claim.absent:
         beside = {*text.words[max(0, claim.start - 3) : claim.start], *text.words[claim.end : claim.end + 2]}
-        local = _is_local(text, claim.end) or not _LOCALITIES.isdisjoint(beside)
+        local = (
+            _is_local(text, claim.end)
+            or "only" in text.words[claim.end : claim.end + 4]
+            or not _LOCALITIES.isdisjoint(beside)
+        )
         return replace(claim, said=not (local or _of_the_rest(text, claim.start)))
     negator = _negated_before(text, claim.start)
     if negator is not None and (
         # "Barren land without any vegetation" speaks of that land, not of the tile.
-        _is_of_a_thing(text, negator, ends) or _is_local(text, claim.end) or _of_the_rest(text, negator)
+        not {"other", "further", "additional"}.isdisjoint(text.words[negator : claim.start])
+        or _is_of_a_thing(text, negator, ends)
+        or _is_local(text, claim.end)
+        or _of_the_rest(text, negator)
     ):
         return replace(claim, said=False)
     if negator is not None or _negated_after(text, claim.end):
@@ -357,8 +364,12 @@ def _is_local(text: Text, end: int) -> bool:
     near = text.words[end : end + _PREDICATE_REACH]
     if any(word in _EXCEPT or (word == "other" and "than" in near) for word in near):
         return True
-    if near[:1] != [] and near[0] in _VERBS | _LINKING and not _WATERS.isdisjoint(near[1:4]):
-        return True  # "no road crosses the marsh"
+    if near[:1] != [] and near[0] in (_VERBS | _LINKING) - _PREDICATES:
+        if not _WATERS.isdisjoint(near[1:4]):
+            return True  # "no road crosses the marsh"
+        if near[1:2] != [] and near[1] in _ON | {"into", "to"} and near[2:3] != ["this"]:
+            near = near[1:]  # "no road leads into it"
+            return (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
     return near[:1] != [] and near[0] in _ON and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
 
 

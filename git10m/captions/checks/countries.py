@@ -155,7 +155,11 @@ def _peoples_in(text: Text, masked: set[int], own: str) -> Iterator[tuple[str, s
         country = _PEOPLES.get(word)
         if country is None or not text.capital[i] or i in masked or country == own or _capital(text, i + 1):
             continue
-        if not _OF_A_COUNTRY.isdisjoint(text.words[i + 1 : i + 3]) and text.words[i - 1 : i] in (["this"], ["the"], ["a"]):
+        if not _OF_A_COUNTRY.isdisjoint(text.words[i + 1 : i + 3]) and text.words[i - 1 : i] in (
+            ["this"],
+            ["the"],
+            ["a"],
+        ):
             yield text.surface(i, i + 2), country
 
 

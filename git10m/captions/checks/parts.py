@@ -229,7 +229,11 @@ def _bearer(words: Sequence[str], claims: Sequence[Claim], n: int) -> Claim:
         between = words[claims[n - 1].end : claims[n].start]
         return claims[n] if {",", "and", "."} & set(between) else claims[n - 1]
     between = words[claims[n - 1].end : claims[n].start] if n else ["."]
-    if len(between) <= 4 and not _BESIDE.isdisjoint(between) and {",", "and", ".", ";", "which", "that"}.isdisjoint(between):
+    if (
+        len(between) <= 4
+        and not _BESIDE.isdisjoint(between)
+        and {",", "and", ".", ";", "which", "that"}.isdisjoint(between)
+    ):
         return claims[n - 1]  # "stables adjoin the paddocks to the north-east"
     return claims[n]
 

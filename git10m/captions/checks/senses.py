@@ -19,7 +19,8 @@ WITHOUT: Mapping[str, str] = {
     "settlement": "uninhabited|undeveloped|unbuilt|unpopulated|unsettled|non urban|uninhabitable",
     "people": """
         nothing has been built|nothing is built|nothing built|nothing has been constructed|nothing constructed
-        nothing man made|nothing manmade|nothing artificial|nothing has been developed|no one lives|nobody lives|nobody has settled|no one has settled|nobody has built|no people live
+        nothing man made|nothing manmade|nothing artificial|nothing has been developed|no one lives|nobody lives
+        nobody has settled|no one has settled|nobody has built|no people live
         untouched by people|untouched by humans|untouched by man|unmarked by people|nothing human|never been built
         free of development|free from development|free of construction|free of buildings and roads
         devoid of development|without development|no development""",

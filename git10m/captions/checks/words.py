@@ -181,7 +181,8 @@ TERMS: Mapping[str, str] = {
         city centre|townscape|cityscape|hamlet|urban fabric|urban sprawl|sprawl|conurbation|dense buildings
         densely built|densely built up|rows of buildings|clusters of buildings|cluster of buildings|urban development
         inhabited|densely populated|populated area|populated|impervious surface|street grid|grid of streets
-        city street|urban street|urban core|megacity|borough|municipality|inner city|old town|human settlement|built over|built upon
+        city street|urban street|urban core|megacity|borough|municipality|inner city|old town|human settlement
+        built over|built upon
         developed land|developed area|urban landscape|urban zone|urban land|urban district|fishing village|market town
         built up zone|built up core|sealed surface|impermeable surface|urban quarter""",
     "quarter": """
@@ -202,7 +203,8 @@ TERMS: Mapping[str, str] = {
         blocks of flats|tower of flats""",
     "building": """
         building|tower|roof|rooftop|roofed|structure|chimney|hut|shed|garage|barracks|compound|pavilion|office
-        brick building|edifice|facility|high building|construction of buildings|outbuilding|shack|bunker complex|government building|fire station|police station|courthouse|town hall
+        brick building|edifice|facility|high building|construction of buildings|outbuilding|shack|bunker complex
+        government building|fire station|police station|courthouse|town hall
         museum|library|theatre""",
     "house": """
         house|home|villa|cabin|cottage|dwelling|bungalow|mansion|residence|mobile home|homestead|chalet
