@@ -14,7 +14,7 @@ from git10m.captions.checks.claims import Claim
 from git10m.captions.checks.parts import DIRECTIONS, first_before_comma, part_at
 from git10m.captions.checks.reading import Text
 
-__all__ = ["Amount", "amounts_of", "comparisons_of", "number_of"]
+__all__ = ["Amount", "amounts_of", "number_of", "subject_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ _ABOUT = frozenset(
     {"about", "around", "roughly", "some", "approximately", "an", "estimated", "the", "well", "to", "of"}
 )
 _SLIGHTLY = frozenset({"just", "slightly", "little", "bit", "marginally"})
-_ABOVE = frozenset({"over", "above", "exceeding", "least", "upwards", "more", "greater", "exceeds", "exceed"})
+_ABOVE = frozenset({"over", "above", "exceeding", "least", "upwards", "upward", "more", "greater", "exceeds", "exceed"})
 _BELOW = frozenset({"under", "below", "most", "less", "fewer", "barely", "up", "only"})
 _BETWEEN_LISTED = """
     fills fill filling blankets carpets amounts amounting amount reaches limited confined restricted equals reaching
@@ -80,6 +80,7 @@ _BETWEEN_LISTED = """
     dominate to only dominates dominated landscape as under picture whole entire just more than less remaining rest
     includes were has consists consist form forms aerial satellite synthetic overhead photo photograph region
     remainder which occupying extends extending spread spreads across here together alone in well exceeds exceed
+    floods flood claims claim mantles mantle cloaks cloak upward upwards
     exceeding each hold holds holding still use stands stand totals total totalling
 """
 _BETWEEN = frozenset(_BETWEEN_LISTED.split())
@@ -87,6 +88,7 @@ _LINKS = frozenset({"is", "are", "was", "were", "being", "consists", "consist", 
 _SHARE_VERBS_LISTED = """
     fills fill covers cover makes make takes take occupies occupy accounts account comprises comprise constitutes
     constitute spans span amounts amount forms form extends extend represents represent exceeds exceed holds hold
+    floods flood claims claim mantles mantle
 """
 _SHARE_VERBS = frozenset(_SHARE_VERBS_LISTED.split())
 _ADJECTIVES_REACH = 3
@@ -94,7 +96,7 @@ _PREVAILING = frozenset({"mostly", "mainly", "predominantly", "primarily", "larg
 _ENTIRELY = frozenset({"entirely", "completely", "fully", "wholly", "totally", "exclusively", "solely"})
 _SCENE_LISTED = """
     scene image tile area frame view landscape picture ground land surface terrain region photo photograph it tract
-    total visible pixels
+    total visible pixels sheet quadrangle
 """
 _SCENE = frozenset(_SCENE_LISTED.split())
 _IMAGE = frozenset({"scene", "image", "tile", "frame", "view", "picture", "photo", "photograph"})
@@ -138,18 +140,25 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
             yield from _adverb(text, claims, starts, i)
         elif word == "dominated" and words[i + 1 : i + 2] == ["by"]:
             yield from _listed(text, claims, starts, i + 2, Amount((), 0.5, 1.0, "dominated by", most_of_all=True))
-        elif word in _RARE and words[i - 1 : i] in (["is"], ["are"], ["very"]):
-            claim = _subject(text, claims, i)
-            if claim is not None and claim.said and not claim.absent and claim.concept != "vegetation":
-                yield Amount((claim,), 0.0, 0.3, word)
-        elif word == "nothing" and words[i + 1 : i + 2] == ["but"] and (i == 0 or words[i - 1] in {"is", ".", ":"}):
-            yield from _listed(text, claims, starts, i + 2, Amount((), 0.8, 1.0, "nothing but"))
-        elif word in _FOREMOST and words[i + 1 : i + 2] != [] and words[i + 1] in _CLASS:
-            claim = _subject(text, claims, i)
-            if claim is not None and claim.said and not claim.absent and not _parted(text, i, i + 1):
-                yield Amount((claim,), 0.5, 1.0, "dominant", most_of_all=True)
-        elif word in {"dominates", "dominate", "predominates", "predominate", "prevails", "prevail"}:
-            yield from _dominates(text, claims, i)
+        else:
+            yield from _told_at(text, claims, starts, i)
+
+
+def _told_at(text: Text, claims: Sequence[Claim], starts: dict[int, int], i: int) -> Iterator[Amount]:
+    """Read what a word tells of a share without a number: "scarce", "nothing but", "the dominant class"."""
+    words, word = text.words, text.words[i]
+    if word in _RARE and words[i - 1 : i] in (["is"], ["are"], ["very"]):
+        claim = subject_of(text, claims, i)
+        if claim is not None and claim.said and not claim.absent and claim.concept != "vegetation":
+            yield Amount((claim,), 0.0, 0.3, word)
+    elif word == "nothing" and words[i + 1 : i + 2] == ["but"] and (i == 0 or words[i - 1] in {"is", ".", ":"}):
+        yield from _listed(text, claims, starts, i + 2, Amount((), 0.8, 1.0, "nothing but"))
+    elif word in _FOREMOST and words[i + 1 : i + 2] != [] and words[i + 1] in _CLASS:
+        claim = subject_of(text, claims, i)
+        if claim is not None and claim.said and not claim.absent and not _parted(text, i, i + 1):
+            yield Amount((claim,), 0.5, 1.0, "dominant", most_of_all=True)
+    elif word in {"dominates", "dominate", "predominates", "predominate", "prevails", "prevail"}:
+        yield from _dominates(text, claims, i)
 
 
 def _of_the_whole(words: Sequence[str], claim: Claim, quantity: _Quantity) -> bool:
@@ -159,24 +168,6 @@ def _of_the_whole(words: Sequence[str], claim: Claim, quantity: _Quantity) -> bo
             each in _BETWEEN for each in words[quantity.end : claim.start]
         )
     return not _MAKES_UP.isdisjoint(words[claim.end : quantity.start])
-
-
-def comparisons_of(text: Text, claims: Sequence[Claim]) -> Iterator[tuple[Claim, Claim]]:
-    """Yield (more, less) of claims that are compared by extent: "more water than land", "forest outweighs fields"."""
-    words = text.words
-    starts = {claim.start: claim for claim in claims if claim.said and not claim.absent}
-    ends = {claim.end: claim for claim in starts.values()}
-    for i, word in enumerate(words):
-        if word == "than" and "more" in words[max(0, i - 7) : i]:
-            more = max(j for j in range(max(0, i - 7), i) if words[j] == "more")
-            first = starts.get(more + 1) or starts.get(more + 2) or _subject(text, claims, more)
-            second = starts.get(i + 1) or starts.get(i + 2)
-        elif word in {"outweighs", "outweigh", "exceeds", "exceed", "outstrips"}:
-            first, second = ends.get(i), starts.get(i + 1) or starts.get(i + 2)
-        else:
-            continue
-        if first is not None and second is not None:
-            yield first, second
 
 
 def number_of(word: str) -> float | None:
@@ -220,7 +211,11 @@ def _quantity_at(text: Text, i: int) -> _Quantity | None:
         end = scene + 1
     elif of:
         return None  # "60 percent of the forest" is no share of the tile
-    elif word in _GREATER or (word in _FRACTIONS and not _ends_a_share(words, start, end)):
+    elif word in _GREATER or (
+        word in _FRACTIONS
+        and not _ends_a_share(words, start, end)
+        and {"is", "are"}.isdisjoint(words[start - 3 : start])
+    ):
         return None
     if _of_part(text, start, words[end - 1] if of_scene else ""):
         return None
@@ -341,8 +336,8 @@ def _claim_of(
             after = words[quantity.end : quantity.end + 1]
             return before[1] if after[:1] == [] or after[0] not in _LINKS else _after(text, claims, quantity)
     if quantity.end < len(words) and words[quantity.end] in _LINKS:
-        return _after(text, claims, quantity) or _subject(text, claims, quantity.start)
-    return _subject(text, claims, quantity.start) or _after(text, claims, quantity)
+        return _after(text, claims, quantity) or subject_of(text, claims, quantity.start)
+    return subject_of(text, claims, quantity.start) or _after(text, claims, quantity)
 
 
 def _adjacent(words: Sequence[str], claims: Sequence[Claim], starts: dict[int, int], end: int) -> Claim | None:
@@ -355,7 +350,7 @@ def _adjacent(words: Sequence[str], claims: Sequence[Claim], starts: dict[int, i
     return None
 
 
-def _subject(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
+def subject_of(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
     """Find the claim of which a verb before a quantity tells the share, past what commas enclose."""
     words = text.words
     inner = next((claim for claim in reversed(claims) if claim.end <= start), None)
@@ -443,7 +438,7 @@ def _adverb(text: Text, claims: Sequence[Claim], starts: dict[int, int], i: int)
     if listed:
         yield from listed
     elif not prevailing and words[i + 1 : i + 2] in ([], ["."], [","]):
-        claim = _subject(text, claims, i)
+        claim = subject_of(text, claims, i)
         if claim is not None and any(word in _COVERS for word in words[claim.end : i]):
             yield Amount((claim,), amount.least, 1.0, words[i])
 
@@ -457,6 +452,8 @@ def _listed(text: Text, claims: Sequence[Claim], starts: dict[int, int], i: int,
             listed.append(claims[starts[j]])
             j, gap = claims[starts[j]].end, 0
             continue
+        if listed and words[j] in {"some", "a", "an", "one"} and words[j - 1] == ",":
+            break
         if words[j] in {".", ";", "(", "in", "on", "along", "at", "which", "that"} or words[j][:1].isdigit():
             break
         if (
@@ -485,7 +482,7 @@ def _parted(text: Text, start: int, end: int) -> bool:
 
 def _dominates(text: Text, claims: Sequence[Claim], i: int) -> Iterator[Amount]:
     """Read "forest dominates the scene", "forest predominates"; not "a church dominates the square"."""
-    claim = _subject(text, claims, i)
+    claim = subject_of(text, claims, i)
     if claim is None or claim.end != i or _parted(text, i, i + 1) or not claim.said or claim.absent:
         return
     after = text.words[i + 1 : i + 4]

@@ -104,6 +104,7 @@ _LOCALITIES_LISTED = """
 """
 _LOCALITIES = frozenset(_LOCALITIES_LISTED.split())
 """What is undeveloped or treeless there may be so alone: "the shore is unbuilt"."""
+_TRACES = frozenset({"trace", "traces", "sign", "signs", "evidence"})
 _LINKING = frozenset({"spans", "span", "reaches", "reach", "shades", "shade", "fringes", "fringe", "touches"})
 _WATERS = frozenset({"marsh", "river", "lake", "stream", "canal", "shore", "bank", "banks", "island", "bay", "creek"})
 _ON = frozenset({"on", "along", "between", "beside", "near", "around", "within", "inside"})
@@ -370,7 +371,12 @@ def _is_local(text: Text, end: int) -> bool:
         if near[1:2] != [] and near[1] in _ON | {"into", "to"} and near[2:3] != ["this"]:
             near = near[1:]  # "no road leads into it"
             return (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
-    return near[:1] != [] and near[0] in _ON and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
+    return (
+        near[:1] != []
+        and near[0] in _ON
+        and near[1:2] not in ([], ["."], [","])
+        and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
+    )
 
 
 def _of_the_rest(text: Text, i: int) -> bool:
@@ -407,7 +413,7 @@ def _denies(predicate: Sequence[str]) -> bool:
         later = predicate[j + 1 : j + 4]
         if word in {"not", "cannot"} or word.endswith("n't"):
             return any(each in _SEEN for each in later)
-        if word in _NEGATED_AFTER:
+        if word in _NEGATED_AFTER or (word == "no" and not _TRACES.isdisjoint(predicate[j + 1 : j + 2])):
             return True
         if j and (word in _BREAKS or word in _PREPOSITIONS or word == ","):
             return False

@@ -129,6 +129,7 @@ CONCEPTS: Mapping[str, Concept] = {
         broader=("crops",),
         also=("farmland",),
     ),
+    "nursery": _thing(may_be=("greenhouse",)),
     "vineyard": Concept(
         kinds=frozenset({"crops"}), room=frozenset({"crops", "shrub"}), broader=("crops",), also=("farmland", "orchard")
     ),

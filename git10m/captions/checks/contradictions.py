@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from git10m.captions.checks.amounts import Amount, amounts_of, comparisons_of
+from git10m.captions.checks.amounts import Amount, amounts_of
 from git10m.captions.checks.claims import Claim
+from git10m.captions.checks.comparisons import comparisons_of
 from git10m.captions.checks.concepts import CONCEPTS, cases_of, evidence_of
 from git10m.captions.checks.knowledge import Known
 from git10m.captions.checks.parts import Placed, apart, in_part, placed
@@ -168,6 +169,8 @@ def _misplaced(place: Placed, known: Known) -> str | None:
     claim = place.claim
     single = bool(claim.concept) and CONCEPTS[claim.concept].counted
     classes, things = _class_parts(claim, known), _object_parts(claim, known)
+    if set(things) == {None} and len(classes) == 1:
+        things = []
     parts = (things or classes) if single or (claim.kind and not claim.class_words) else (classes or things)
     if not parts or None in parts:
         return None

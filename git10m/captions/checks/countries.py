@@ -53,7 +53,7 @@ _PEOPLES_LISTED = """
     Indonesian=Indonesia Filipino=Philippines Philippine=Philippines Australian=Australia Canadian=Canada
     Mexican=Mexico Cuban=Cuba Colombian=Colombia Venezuelan=Venezuela Peruvian=Peru Bolivian=Bolivia
     Chilean=Chile Argentine=Argentina Argentinian=Argentina Brazilian=Brazil Uruguayan=Uruguay
-    Paraguayan=Paraguay Ecuadorian=Ecuador Irish=Ireland Malagasy=Madagascar
+    Paraguayan=Paraguay Ecuadorian=Ecuador Irish=Ireland Malagasy=Madagascar American=United_States
 """
 _PEOPLES = {told.lower(): name.replace("_", " ") for told, name in (e.split("=") for e in _PEOPLES_LISTED.split())}
 _OF_A_COUNTRY_LISTED = """
@@ -159,6 +159,7 @@ def _peoples_in(text: Text, masked: set[int], own: str) -> Iterator[tuple[str, s
             ["this"],
             ["the"],
             ["a"],
+            ["an"],
         ):
             yield text.surface(i, i + 2), country
 

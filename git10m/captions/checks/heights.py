@@ -43,7 +43,7 @@ _LIES = frozenset({"is", "are", "looks", "look", "lies", "lie", "remains", "appe
 _METRES = frozenset({"m", "metre", "metres", "meter", "meters"})
 _OF_HEIGHT_LISTED = """
     elevation elevations altitude altitudes sea asl rising rises rise rose climbs climbing descends descending height
-    heights highest lowest higher lower point points elevated
+    summit peak heights highest lowest higher lower point points elevated
 """
 _OF_HEIGHT = frozenset(_OF_HEIGHT_LISTED.split())
 _NO_HEIGHT_LISTED = """

@@ -126,7 +126,7 @@ _OF_KINDS: Mapping[str, str] = {
     "park": "park",
     "row of trees": "tree",
     "rows of trees": "tree",
-    "plant nursery": "crops greenhouse",
+    "plant nursery": "nursery crops greenhouse",
     "swimming pool": "pool",
     "farmyard": "farm",
     "body of water": "water pond lake",

@@ -85,6 +85,8 @@ _IMAGE = frozenset(
         "it",
         "area",
         "imagery",
+        "sheet",
+        "quadrangle",
         "map",
         "landscape",
     }

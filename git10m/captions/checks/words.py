@@ -80,7 +80,7 @@ TERMS: Mapping[str, str] = {
         forest canopy|canopy|taiga|boreal|conifer|coniferous|coniferous trees|deciduous|broadleaf|broad leaved forest
         pine|spruce|fir|fir tree|birch|beech|eucalyptus|eucalypt|larch|evergreen forest|pine tree|pinewood|timberland
         afforested|tree covered|timber covered|timbered|tree clad|treed hills|sylvan|silviculture|tree plantation
-        thicket|backwoods|forestry|treed slope|dense trees|densely treed|treetop|pine plantation|conifer plantation
+        backwoods|forestry|treed slope|dense trees|densely treed|treetop|pine plantation|conifer plantation
         coniferous plantation|forest plantation|timber plantation|spruce plantation|eucalyptus plantation
         plantation forest|understory|forest floor|clearcut|clear cut|logging|cloud forest|forest block
         gallery forest|wildwood|tree covered slope|woodland belt|rain forested|plantation forestry|plantation woodland
@@ -97,26 +97,29 @@ TERMS: Mapping[str, str] = {
         terraced field|rice terrace|tillage|wheat field|cornfield|vegetable plot|market garden|combine|harvester
         agricultural crop|crop plot|cash crop|grain field|growing crop|sugar beet|beet|tobacco|sunflower|cereal
         cereal crop|grain crop|oats|rye|millet|sorghum|vegetable field|ploughland|plowland|tilled field
-        cultivated plot|cultivated field|flower field|lavender field|strawberry field|plant nursery|tree nursery
-        arable farming|arable cropping""",
+        cultivated plot|cultivated field|flower field|lavender field|strawberry field|arable farming|arable cropping
+        paddy field|barley field|corn field|maize field|rapeseed field|cereal field|beet field|soybean field
+        ploughed field|plowed field|harvested field|stubble field|irrigated field|arable field|cultivated land
+        cultivated ground""",
     "orchard": """
         orchard|olive grove|olive tree|fruit tree|citrus grove|citrus|palm plantation|oil palm|banana plantation
         coffee plantation|almond grove|berry plantation|olive groves|plantation|rubber tree|date palm|palm grove
         coconut grove|coconut plantation|cocoa plantation|fruit plantation|apple orchard|tea plantation|tea garden
         citrus orchard|olive plantation|nut grove|pecan grove|oil palm plantation|hop garden""",
+    "nursery": "plant nursery|tree nursery|nursery",
     "vineyard": """
         vineyard|vine|viticulture|grapevine|grapevines|wine estate|vine row""",
     "farmland": """
         farmland|farm land|agricultural|agriculture|farming|agrarian|croft|ranch|ranchland|agricultural land
         agricultural field|farm field|farmed|agro pastoral|fallow|arable fields|smallholding|alfalfa|lucerne
-        farmed land|farming land|set aside land|agricultural parcel""",
+        farmed land|farming land|set aside land|agricultural parcel|agricultural development""",
     "field": "field|plot of land|patchwork of fields",
     "grassland": """
         grassland|grass land|meadow|meadowland|prairie|steppe|pampas|grass plain|grassy plain|sward|veld|hay meadow
         alpine meadow|grassed plain|downland|water meadow|grassland vegetation|grassy steppe|grass steppe|down land
         grasslands""",
     "pasture": """
-        pasture|pastureland|pasture land|grazing land|grazing|grazed|rangeland|hayfield|hay field|paddock|cattle
+        pasture|pastureland|pasture land|grazing land|grazing|grazed|rangeland|hayfield|hay field|paddock
         livestock pasture|grazing ground|grazing meadow|grazing pasture""",
     "savanna": "savanna|savannah|cerrado",
     "grass": """
@@ -127,7 +130,7 @@ TERMS: Mapping[str, str] = {
         sagebrush|garrigue|scrub|thornscrub|thorn scrub|matorral|macchia|mallee|caatinga|scrubby|shrub vegetation
         scrub vegetation|shrubby vegetation""",
     "heath": "heath|heathland|moorland|moor|heather|gorse",
-    "bush": "bush|shrub|shrubby|brush|shrubbery|hedge|mesquite|cactus|cacti",
+    "bush": "bush|thicket|shrub|shrubby|brush|shrubbery|hedge|mesquite|cactus|cacti",
     "vegetation": """
         vegetation|vegetated|greenery|foliage|plants|green plants|verdant|undergrowth|flora|plant life|green cover
         leafage|overgrown|weeds""",
@@ -176,15 +179,15 @@ TERMS: Mapping[str, str] = {
         artificial feature|infrastructure|built infrastructure|anthropogenic feature|anthropogenic structure
         human footprint|human imprint|human disturbance|sign of people|sign of development|sign of life|development""",
     "settlement": """
-        city|cities|town|village|urban|urbanized|urbanised|urban area|suburb|suburban|suburbia|metropolis|metropolitan
-        settlement|township|built up|built up area|built up land|built environment|built area|city block|city center
-        city centre|townscape|cityscape|hamlet|urban fabric|urban sprawl|sprawl|conurbation|dense buildings
-        densely built|densely built up|rows of buildings|clusters of buildings|cluster of buildings|urban development
-        inhabited|densely populated|populated area|populated|impervious surface|street grid|grid of streets
-        city street|urban street|urban core|megacity|borough|municipality|inner city|old town|human settlement
-        built over|built upon
-        developed land|developed area|urban landscape|urban zone|urban land|urban district|fishing village|market town
-        built up zone|built up core|sealed surface|impermeable surface|urban quarter""",
+        city|cities|town|village|urban|urbanized|urbanised|urban area|suburb|suburban|suburbia|metropolis
+        metropolitan|settlement|township|built up|built up area|built up land|built environment|built area
+        city block|city center|city centre|townscape|cityscape|hamlet|urban fabric|urban sprawl|sprawl|conurbation
+        dense buildings|densely built|densely built up|rows of buildings|clusters of buildings|cluster of buildings
+        urban development|inhabited|densely populated|populated area|populated|impervious surface|street grid
+        grid of streets|city street|urban street|urban core|megacity|borough|municipality|inner city|old town
+        human settlement|built over|built upon|developed land|developed area|urban landscape|urban zone|urban land
+        urban district|fishing village|market town|built up zone|built up core|sealed surface|impermeable surface
+        urban quarter|suburban development|urban growth""",
     "quarter": """
         skyscraper|high rise|highrise|high rises|tower block|high rise building|tall building|downtown
         business district|commercial district|slum|shanty town|shantytown|favela|informal settlement
@@ -217,10 +220,11 @@ TERMS: Mapping[str, str] = {
     "industry": """
         industrial|industry|industries|refinery|oil refinery|industrial zone|industrial estate|manufacturing|smelter
         foundry|sawmill|industrial complex|chemical plant|cement plant|steel mill|mill complex|smokestack|brickworks
-        industrialised|industrialized|industrial park|industrial facility|industrial facilities|business park|oil well
-        well pad|pumpjack|container yard|paper mill|sugar mill|steelworks|ironworks|petrochemical|petrochemical plant
-        cement works|industrial site|industrial works|industrial district|industrial unit|processing plant
-        shipbuilding yard|brewery|distillery|oil mill|palm oil mill|chemical works""",
+        industrialised|industrialized|industrial park|industrial facility|industrial facilities|business park
+        oil well|well pad|pumpjack|container yard|paper mill|sugar mill|steelworks|ironworks|petrochemical
+        petrochemical plant|cement works|industrial site|industrial works|industrial district|industrial unit
+        processing plant|shipbuilding yard|brewery|distillery|oil mill|palm oil mill|chemical works
+        industrial development|industrial use|industrial building complex""",
     "factory": """
         factory|factories|industrial building|manufacturing plant|workshop|industrial hall|production hall
         assembly plant|manufacturing facility|car plant|bottling plant|industrial shed|textile mill""",
@@ -234,8 +238,9 @@ TERMS: Mapping[str, str] = {
         hydroelectric station""",
     "commerce": """
         office building|office block|hotel|commercial|commercial building|commercial area|retail|restaurant|big box
-        car dealership|business center|motel|office tower|shops|retail outlet|commercial strip
-        business premises|shopfront|retail store|commercial zone|guesthouse|hotel complex|resort hotel""",
+        car dealership|business center|motel|office tower|shops|retail outlet|commercial strip|business premises
+        shopfront|retail store|commercial zone|guesthouse|hotel complex|resort hotel|commercial development
+        tourist development""",
     "shopping": """
         shopping mall|mall|shopping center|shopping centre|supermarket|retail park|marketplace|hypermarket
         shopping complex|shopping plaza|strip mall|shopping arcade|superstore|department store|shopping precinct
