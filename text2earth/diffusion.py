@@ -28,6 +28,7 @@ __all__ = [
     "joint_guidance",
     "min_snr_weights",
     "p2_weights",
+    "rescaled",
     "shifted",
     "target",
     "two_scale_guidance",
@@ -231,6 +232,17 @@ def two_scale_guidance(
         level_scale: s_r.
     """
     return null + level_scale * (level_only - null) + text_scale * (full - level_only)
+
+
+def rescaled(guided: torch.Tensor, full: torch.Tensor, *, amount: float) -> torch.Tensor:
+    """Return a guided prediction with its spread drawn back to the unguided one's (arXiv 2305.08891, eq. 15–16).
+
+    Large scales inflate the prediction and with it contrast. Both are (B, C, H, W); an ``amount`` φ of 0 changes
+    nothing, 1 gives every sample the standard deviation of ``full``.
+    """
+    axes = tuple(range(1, guided.ndim))
+    ratio = full.std(dim=axes, keepdim=True) / guided.std(dim=axes, keepdim=True)
+    return guided * (amount * ratio + (1.0 - amount))
 
 
 def _amplitudes(alphas_cumprod: torch.Tensor, timesteps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from git10m.grid import HALF_WORLD_M, MAX_LATITUDE, MAX_LEVEL, lonlat_to_xy, pixel_size_m
 from text2earth.errors import RequestError
 
-__all__ = ["DIGITAL_SOURCE_TYPE", "Origin", "footprint_m", "write_geotiff", "write_png"]
+__all__ = ["DIGITAL_SOURCE_TYPE", "Origin", "footprint_m", "write_geotiff", "write_geotiff_like", "write_png"]
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for media made by a model that learnt from sampled content."""
@@ -39,6 +39,7 @@ class Origin:
         seed: Of the initial noise.
         steps: Denoising steps.
         guidance_scale: Of the text.
+        further: Conditions beside text and level, as (name, value).
     """
 
     model: str
@@ -47,6 +48,7 @@ class Origin:
     seed: int
     steps: int
     guidance_scale: float
+    further: tuple[tuple[str, str], ...] = ()
 
     def tags(self) -> dict[str, str]:
         """Return it as text tags; the first one says what matters."""
@@ -61,6 +63,7 @@ class Origin:
             "SEED": str(self.seed),
             "STEPS": str(self.steps),
             "GUIDANCE_SCALE": str(self.guidance_scale),
+            **{name.upper(): value for name, value in self.further},
         }
 
 
@@ -100,6 +103,27 @@ def write_geotiff(pixels: Pixels, path: Path, *, origin: Origin, lon: float, lat
         transform=from_origin(west, north, size, size),
         compress="deflate",
     ) as target:
+        target.write(np.moveaxis(pixels, -1, 0))
+        target.update_tags(**origin.tags())
+
+
+def write_geotiff_like(pixels: Pixels, path: Path, *, origin: Origin, like: Path) -> None:
+    """Write uint8 pixels (H, W, 3) as a GeoTIFF with the place of another one, marked synthetic.
+
+    Args:
+        pixels: Of the other's size.
+        path: Where to.
+        origin: How they were made.
+        like: GeoTIFF whose coordinate reference system and transform are taken.
+    """
+    import rasterio
+
+    height, width = pixels.shape[:2]
+    with rasterio.open(like) as source:
+        place = {"crs": source.crs, "transform": source.transform}
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "photometric": "RGB", "compress": "deflate", **place}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(path, "w", **profile, width=width, height=height) as target:
         target.write(np.moveaxis(pixels, -1, 0))
         target.update_tags(**origin.tags())
 

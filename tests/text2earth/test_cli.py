@@ -2,8 +2,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import rasterio
+import rasterio.transform
 from PIL import Image
 
 from text2earth import cli
@@ -78,6 +80,31 @@ def test_sample_a_geotiff(run, model_folder, tmp_path):
         assert found.tags()["SYNTHETIC"] == "YES"
 
 
+def test_inpaint_keeps_what_is_black_in_the_mask_and_the_place_of_a_geotiff(run, model_folder, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    place = rasterio.transform.from_origin(690_000, 5_330_000, 10, 10)
+    with rasterio.open(
+        tmp_path / "image.tif", "w", driver="GTiff", width=24, height=16, count=3, dtype="uint8", crs="EPSG:32632",
+        transform=place, photometric="RGB",
+    ) as target:  # fmt: skip
+        target.write(np.moveaxis(pixels, -1, 0))
+    white = np.zeros((16, 24), dtype=bool)
+    white[4:9, 3:12] = True
+    Image.fromarray((white * 255).astype(np.uint8)).save(tmp_path / "mask.png")
+    files = ("--image", tmp_path / "image.tif", "--mask", tmp_path / "mask.png", "--level", 14, "--steps", 2)
+    status, out, _ = run("inpaint", model_folder, "water", *files, "--out", tmp_path / "out.tif")
+    assert status == 0 and "24×16 px, synthetic" in out
+    with rasterio.open(tmp_path / "out.tif") as found:
+        painted = np.moveaxis(found.read(), 0, -1)
+        assert (found.crs.to_epsg(), found.transform) == (32632, place)
+        assert found.tags()["SYNTHETIC"] == "YES"
+    assert np.array_equal(painted[~white], pixels[~white])
+    assert not np.array_equal(painted[white], pixels[white])
+    assert run("inpaint", model_folder, "water", *files, "--out", tmp_path / "out.png")[0] == 0
+    with Image.open(tmp_path / "out.png") as found:
+        assert np.array_equal(np.asarray(found), painted) and found.text["LEVEL"] == "14"
+
+
 def test_a_level_that_was_not_trained_on_is_said(run, model_folder, tmp_path):
     status, _, err = run("sample", model_folder, "water", "--level", 9, "--steps", 1, "--out", tmp_path / "a.png")
     assert status == 0
@@ -91,7 +118,16 @@ def test_a_level_that_was_not_trained_on_is_said(run, model_folder, tmp_path):
         (("sample", "MODEL", "16_GOOGLE_LEVEL_x", "--level", "12"), "prefix says level 16"),
         (("sample", "MODEL", "x", "--out", "a.jpg"), "the image is written as .png or .tif"),
         (("sample", "MODEL", "x", "--out", "a.tif"), "takes both --lon and --lat"),
-        (("sample", "MODEL", "x", "--out", "a.png", "--lon", "1", "--lat", "2"), "a .png neither"),
+        (("sample", "MODEL", "x", "--out", "a.png", "--lon", "1", "--lat", "2"), "this model takes text, level"),
+        (("sample", "MODEL", "x", "--lon", "1"), "a place has both, or neither"),
+        (("sample", "MODEL", "x", "--month", "13"), "month 13 was given"),
+        (("inpaint", "MODEL", "x", "--image", "no.png", "--mask", "no.png"), "--image no.png: there is no such file"),
+        (("inpaint", "MODEL", "x", "--image", "IMAGE", "--mask", "TEXT"), "cannot be read"),
+        (("inpaint", "MODEL", "x", "--image", "IMAGE", "--mask", "MASK"), "the mask is 16×8 px and the image 16×16 px"),
+        (
+            ("inpaint", "MODEL", "x", "--image", "IMAGE", "--mask", "IMAGE", "--out", "a.tif"),
+            "takes its place from a GeoTIFF",
+        ),
         (("sample", "MODEL", "x", "--out", "a.tif", "--lon", "1", "--lat", "2"), "needs a level of 1–22"),
         (("sample", "MODEL", "x", "--steps", "0"), "at least 1 is needed"),
         (("sample", "MODEL", "x", "--width", "17"), "a multiple of 2"),
@@ -107,7 +143,16 @@ def test_a_level_that_was_not_trained_on_is_said(run, model_folder, tmp_path):
 def test_a_wrong_request_is_one_message_and_status_2(run, model_folder, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    places = {"MODEL": model_folder, "EMPTY": tmp_path / "empty"}
+    Image.new("RGB", (16, 16)).save("image.png")
+    Image.new("L", (16, 8)).save("mask.png")
+    (tmp_path / "text.png").write_text("no picture")
+    places = {
+        "MODEL": model_folder,
+        "EMPTY": tmp_path / "empty",
+        "IMAGE": "image.png",
+        "MASK": "mask.png",
+        "TEXT": "text.png",
+    }
     status, _, err = run(*(places.get(argument, argument) for argument in arguments))
     assert status == 2
     assert message in err and "Traceback" not in err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +11,23 @@ import typer
 from text2earth.cli.asking import AsJson, app, hide_loading_bars, show
 from text2earth.errors import RequestError
 
-__all__ = ["sample"]
+__all__ = ["inpaint", "sample"]
+
+_Model = Annotated[str, typer.Argument(help="Model folder, or name of a zoo model.")]
+_Prompt = Annotated[str, typer.Argument(help="What the image is to show.")]
+_Level = Annotated[int | None, typer.Option(help="Zoom level 1–22; left out or 0: resolution open.")]
+_Seed = Annotated[int, typer.Option(help="Of the noise.")]
+_Steps = Annotated[int, typer.Option(help="Denoising steps.")]
+_Guidance = Annotated[float, typer.Option(help="Guidance scale; 1 is none.")]
+_Out = Annotated[Path, typer.Option(help="File, .png or .tif.")]
+_Gsd = Annotated[float | None, typer.Option("--gsd-m", help="True metres a pixel, if the model takes it.")]
+_Month = Annotated[int | None, typer.Option(help="1–12, if the model takes it.")]
+_Source = Annotated[str | None, typer.Option(help="Source whose look is wanted, if the model takes it.")]
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
-    """A request of ``text2earth sample``."""
+class _Painting:
+    """What ``sample`` and ``inpaint`` share."""
 
     model: str
     prompt: str
@@ -24,84 +35,178 @@ class _Sample:
     seed: int
     steps: int
     guidance: float
-    width: int | None
-    height: int | None
     out: Path
-    lon: float | None
-    lat: float | None
+    further: dict[str, Any]
 
-    def check(self) -> None:
-        """Refuse at once what would fail at the end."""
-        kind = self.out.suffix.lower()
-        if kind not in {".png", ".tif", ".tiff"}:
+    @property
+    def is_georeferenced(self) -> bool:
+        return self.out.suffix.lower() != ".png"
+
+    def condition(self) -> Any:
+        """Return what is asked for, or refuse what cannot be, before torch and the model are loaded."""
+        if self.out.suffix.lower() not in {".png", ".tif", ".tiff"}:
             raise RequestError(f"--out is {self.out}; the image is written as .png or .tif")
-        georeferenced = kind != ".png"
-        if georeferenced != (self.lon is not None) or georeferenced != (self.lat is not None):
-            raise RequestError(f"--out is {self.out}; a .tif takes both --lon and --lat, a .png neither")
         if self.steps < 1:
             raise RequestError(f"--steps is {self.steps}; at least 1 is needed")
+        from text2earth.conditioning import parse
+        from text2earth.zoo import find
+
+        found = replace(parse(self.prompt, level=self.level), **self.further)
+        find(self.model)
+        return found
+
+    def origin(self) -> Any:
+        """Return the marks of the file."""
+        from text2earth.provenance import Origin
+
+        condition = self.condition()
+        name = Path(self.model).resolve().name
+        further = tuple((key, str(value)) for key, value in self.further.items() if value is not None)
+        return Origin(name, condition.prompt, condition.level, self.seed, self.steps, self.guidance, further)
 
 
 @app.command("sample")
 def sample(
-    model: Annotated[str, typer.Argument(help="Model folder, or name of a zoo model.")],
-    prompt: Annotated[str, typer.Argument(help="What the image is to show.")],
-    level: Annotated[int | None, typer.Option(help="Zoom level 1–22; left out or 0: resolution open.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
-    guidance: Annotated[float, typer.Option(help="Guidance scale; 1 is none.")] = 4.0,
+    model: _Model,
+    prompt: _Prompt,
+    level: _Level = None,
+    seed: _Seed = 0,
+    steps: _Steps = 50,
+    guidance: _Guidance = 4.0,
     width: Annotated[int | None, typer.Option(help="Pixels; the model's own if left out.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; the model's own if left out.")] = None,
-    out: Annotated[Path, typer.Option(help="File, .png or .tif.")] = Path("sample.png"),
-    lon: Annotated[float | None, typer.Option(help="Longitude of the centre, for .tif.")] = None,
-    lat: Annotated[float | None, typer.Option(help="Latitude of the centre, for .tif.")] = None,
+    out: _Out = Path("sample.png"),
+    lon: Annotated[float | None, typer.Option(help="Longitude of the centre, for .tif and models of places.")] = None,
+    lat: Annotated[float | None, typer.Option(help="Latitude of the centre, likewise.")] = None,
+    gsd_m: _Gsd = None,
+    month: _Month = None,
+    source: _Source = None,
     as_json: AsJson = False,
 ) -> None:
     """Paint one image, marked synthetic."""
-    request = _Sample(model, prompt, level, seed, steps, guidance, width, height, out, lon, lat)
-    request.check()
-    report = _paint(request)
-    show(
-        report,
-        as_json=as_json,
-        text=f"wrote {report['out']} ({report['width']}×{report['height']} px, synthetic)",
-    )
+    further = {"lon": lon, "lat": lat, "gsd_m": gsd_m, "month": month, "source": source}
+    request = _Painting(model, prompt, level, seed, steps, guidance, out, further)
+    report = _sample(request, width=width, height=height)
+    show(report, as_json=as_json, text=_text(report))
 
 
-def _paint(request: _Sample) -> dict[str, Any]:
+@app.command("inpaint")
+def inpaint(
+    model: _Model,
+    prompt: _Prompt,
+    image: Annotated[Path, typer.Option(help="Image, in part of which is painted.")],
+    mask: Annotated[Path, typer.Option(help="Mask of its size: white is painted, black stays as it is.")],
+    level: _Level = None,
+    seed: _Seed = 0,
+    steps: _Steps = 50,
+    guidance: _Guidance = 4.0,
+    strength: Annotated[
+        float, typer.Option(help="1 starts from noise; less keeps some of what is painted over.")
+    ] = 1.0,
+    out: _Out = Path("inpainted.png"),
+    lon: Annotated[float | None, typer.Option(help="Longitude of the centre, if the model takes places.")] = None,
+    lat: Annotated[float | None, typer.Option(help="Latitude of the centre, likewise.")] = None,
+    gsd_m: _Gsd = None,
+    month: _Month = None,
+    source: _Source = None,
+    as_json: AsJson = False,
+) -> None:
+    """Paint part of an image, marked synthetic; the rest keeps its pixels, and a GeoTIFF its place."""
+    further = {"lon": lon, "lat": lat, "gsd_m": gsd_m, "month": month, "source": source}
+    request = _Painting(model, prompt, level, seed, steps, guidance, out, further)
+    report = _inpaint(request, image=image, mask=mask, strength=strength)
+    show(report, as_json=as_json, text=_text(report))
+
+
+def _text(report: dict[str, Any]) -> str:
+    return f"wrote {report['out']} ({report['width']}×{report['height']} px, synthetic)"
+
+
+def _sample(request: _Painting, *, width: int | None, height: int | None) -> dict[str, Any]:
     """Make and write the image; imports torch, so only once the request is known to be sound."""
-    from text2earth.conditioning import parse
-    from text2earth.zoo import find
-
-    condition = parse(request.prompt, level=request.level)
-    find(request.model)
+    condition = request.condition()
+    lon, lat = condition.lon, condition.lat
+    if request.is_georeferenced and lon is None:
+        raise RequestError(f"--out is {request.out}; a .tif takes both --lon and --lat, its centre")
     import numpy as np
-    import torch
 
-    from text2earth.provenance import Origin, footprint_m, write_geotiff, write_png
+    from text2earth.provenance import footprint_m, write_geotiff, write_png
     from text2earth.sampling import load
 
     hide_loading_bars()
     pipeline = load(request.model)
-    width, height = request.width or pipeline.image_size, request.height or pipeline.image_size
-    if request.lon is not None and request.lat is not None:
-        footprint_m(condition.level, lon=request.lon, lat=request.lat, width=width, height=height)
+    width, height = width or pipeline.image_size, height or pipeline.image_size
+    if request.is_georeferenced:
+        footprint_m(condition.level, lon=lon, lat=lat, width=width, height=height)
+        if "place" not in _conditions_of(pipeline):
+            condition = replace(condition, lon=None, lat=None)  # they only say where the file lies
+    image = pipeline(height=height, width=width, **_asked(request, condition, pipeline)).images[0]
+    if request.is_georeferenced:
+        write_geotiff(np.asarray(image), request.out, origin=request.origin(), lon=lon, lat=lat)
+    else:
+        write_png(np.asarray(image), request.out, origin=request.origin())
+    return {"out": str(request.out), "width": width, "height": height, **request.origin().tags()}
+
+
+def _inpaint(request: _Painting, *, image: Path, mask: Path, strength: float) -> dict[str, Any]:
+    """Make and write the image; imports torch, so only once the request is known to be sound."""
+    condition = request.condition()
+    tiff = image.suffix.lower() in {".tif", ".tiff"}
+    if request.is_georeferenced and not tiff:
+        raise RequestError(f"--out is {request.out} and --image is {image}; a .tif takes its place from a GeoTIFF")
+    from text2earth.provenance import write_geotiff_like, write_png
+
+    picture, mask_picture = _opened(image, "image", mode="RGB"), _opened(mask, "mask", mode="L")
+    import numpy as np
+
+    from text2earth.sampling import Text2EarthInpaintPipeline, load
+
+    hide_loading_bars()
+    loaded = load(request.model)
+    pipeline = Text2EarthInpaintPipeline(**loaded.components, **_settings_of(loaded))
+    asked = _asked(request, condition, pipeline)
+    painted = np.asarray(pipeline(image=picture, mask_image=mask_picture, strength=strength, **asked).images[0])
+    if request.is_georeferenced:
+        write_geotiff_like(painted, request.out, origin=request.origin(), like=image)
+    else:
+        write_png(painted, request.out, origin=request.origin())
+    return {"out": str(request.out), "width": picture.width, "height": picture.height, **request.origin().tags()}
+
+
+def _opened(path: Path, what: str, *, mode: str) -> Any:
+    """Return a picture of a file, or say why it is none."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as found:
+            return found.convert(mode)
+    except FileNotFoundError as error:
+        raise RequestError(f"--{what} {path}: there is no such file") from error
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises on damaged files
+        raise RequestError(f"--{what} {path} cannot be read ({error}); give a PNG, JPEG or 8-bit TIFF") from error
+
+
+def _asked(request: _Painting, condition: Any, pipeline: Any) -> dict[str, Any]:
+    """Return the arguments that every pipeline takes, and warn of a level that the model has not seen."""
+    import torch
+
     trained = pipeline.config.trained_levels
     if trained and condition.level and condition.level not in trained:
         typer.echo(f"warning: level {condition.level} was not trained on; trained levels are {trained}", err=True)
-    image = pipeline(
-        condition.prompt,
-        condition.level,
-        height=height,
-        width=width,
-        num_inference_steps=request.steps,
-        guidance_scale=request.guidance,
-        generator=torch.Generator().manual_seed(request.seed),
-    ).images[0]
-    name = Path(request.model).resolve().name
-    origin = Origin(name, condition.prompt, condition.level, request.seed, request.steps, request.guidance)
-    if request.lon is not None and request.lat is not None:
-        write_geotiff(np.asarray(image), request.out, origin=origin, lon=request.lon, lat=request.lat)
-    else:
-        write_png(np.asarray(image), request.out, origin=origin)
-    return {"out": str(request.out), "width": width, "height": height, **origin.tags()}
+    return {
+        "prompt": condition.prompt,
+        "level": condition.level,
+        **{name: getattr(condition, name) for name in request.further},
+        "num_inference_steps": request.steps,
+        "guidance_scale": request.guidance,
+        "generator": torch.Generator().manual_seed(request.seed),
+    }
+
+
+def _conditions_of(pipeline: Any) -> tuple[str, ...]:
+    embedder = pipeline.condition_embedder
+    return () if embedder is None else tuple(embedder.config.conditions)
+
+
+def _settings_of(pipeline: Any) -> dict[str, Any]:
+    return {"trained_levels": pipeline.config.trained_levels, "text_windows": pipeline.config.text_windows}

@@ -1,7 +1,9 @@
 """The networks, built from components of ``diffusers`` and ``transformers``."""
 
 from text2earth.models.condition_embedder import CONDITIONS, ConditionEmbedder
+from text2earth.models.conditioned import Encoded, encode, predict
 from text2earth.models.dit import Text2EarthTransformer2DModel
+from text2earth.models.inpainting import draw_mask, inpainting_channels
 from text2earth.models.presets import PRESETS, Preset
 from text2earth.models.unet import Inputs, Text2Earth, build, latent_factor, parameter_counts, train_tokenizer
 from text2earth.models.vae_start import start_as_average
@@ -11,14 +13,19 @@ __all__ = [
     "CONDITIONS",
     "PRESETS",
     "ConditionEmbedder",
+    "Encoded",
     "Inputs",
     "Preset",
     "Text2Earth",
     "Text2EarthTransformer2DModel",
     "WarmStartReport",
     "build",
+    "draw_mask",
+    "encode",
+    "inpainting_channels",
     "latent_factor",
     "parameter_counts",
+    "predict",
     "start_as_average",
     "train_tokenizer",
     "warm_start",

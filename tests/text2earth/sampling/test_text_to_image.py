@@ -179,7 +179,7 @@ def test_a_model_without_level_input_is_refused(pipeline):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"prompt": ["a", "b"], "level": [1, 2, 3]}, "2 prompts and 3 levels were given"),
+        ({"prompt": ["a", "b"], "level": [1, 2, 3]}, "2 prompts and 3 values of level were given"),
         ({"prompt": None, "level": 3}, "give either prompt or prompt_embeds"),
         ({"prompt": "a", "level": 23}, "level 23 was given"),
     ],
