@@ -32,8 +32,10 @@ from text2earth.sampling.guidance import Guidance
 
 if TYPE_CHECKING:
     DiffusionPipeline: Any
+    StableDiffusionLoraLoaderMixin: Any
 else:
     from diffusers import DiffusionPipeline
+    from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
 __all__ = ["Asked", "Callback", "Painter", "Walk"]
 
@@ -90,7 +92,7 @@ class Walk:
     after_step: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 
 
-class Painter(DiffusionPipeline):  # type: ignore[misc]
+class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignore[misc]
     """Ground of the pipelines of Text2Earth (arXiv 2501.00895).
 
     The components are stock classes, so that each opens with ``diffusers`` or ``transformers`` alone; what a stock
@@ -122,6 +124,8 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
     _callback_tensor_inputs = ["latents", "prompt_embeds"]  # noqa: RUF012
     _mask_channels = False
     """Whether the pipeline can feed an inpainting model."""
+    band: str | None = None
+    """Name of the one band that an adapter has taught the model to paint: the mean of its three."""
 
     # The types of networks are those that ``from_pipe`` hands on.
     def __init__(
@@ -421,10 +425,10 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         return found.to(latents.dtype)
 
     def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
-        """Return images in 0…1, (N, 3, H, W)."""
+        """Return images in 0…1, (N, 3, H, W), or (N, 1, H, W) where one band is painted."""
         pixels = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
         found: torch.Tensor = (pixels.float() / 2.0 + 0.5).clamp(0.0, 1.0)
-        return found
+        return found if self.band is None else found.mean(dim=1, keepdim=True)
 
     def _output(self, images: torch.Tensor, *, output_type: str, return_dict: bool) -> Any:
         """Return images in 0…1 (N, 3, H, W), or latents, as a pipeline's output."""
