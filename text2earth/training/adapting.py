@@ -197,7 +197,12 @@ def _save_lora(model: Text2Earth, folder: Path) -> None:
         networks["text_encoder"] = model.text_encoder
     layers = {f"{name}_lora_layers": _contiguous(lora_layers(network)) for name, network in networks.items()}
     said: dict[str, Any] = _collate_lora_metadata(networks)  # with alpha, which the tensors do not tell
-    StableDiffusionPipeline.save_lora_weights(folder, **layers, **said)
+    # Peft keeps names in sets, whose order would make other bytes of the same LoRA.
+    ordered = {
+        key: {name: sorted(value) if isinstance(value, set) else value for name, value in facts.items()}
+        for key, facts in said.items()
+    }
+    StableDiffusionPipeline.save_lora_weights(folder, **layers, **ordered)
 
 
 def _contiguous(layers: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -199,7 +199,8 @@ def test_the_command_writes_one_band_with_its_name(lora: Path, controlnet: Path,
     control = ["--controlnet", str(controlnet), "--control", str(tmp_path / "control.png")]
     result = CliRunner().invoke(app, [*arguments[:-2], *control, "--out", str(tmp_path / "rgb.png")])
     assert result.exit_code == 0, result.output
-    assert Image.open(tmp_path / "rgb.png").mode == "RGB"
+    with Image.open(tmp_path / "rgb.png") as opened:
+        assert opened.mode == "RGB"
 
 
 def test_an_adapter_of_another_kind_or_model_is_refused(lora: Path, controlnet: Path, model_folder: Path):
