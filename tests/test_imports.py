@@ -61,7 +61,13 @@ TEXT2EARTH = (
 )
 """Rooms of the model package; ``sampling`` before ``training``, which shows samples while it runs."""
 
-OF_GIT10M_IN_TEXT2EARTH = {"git10m.grid", "git10m.records", "git10m.shards", "git10m.curation.rrdb"}
+OF_GIT10M_IN_TEXT2EARTH = {
+    "git10m.grid",
+    "git10m.records",
+    "git10m.shards",
+    "git10m.curation.rrdb",
+    "git10m.curation.degradation_chain",
+}
 
 TORCH_AT_THE_TOP = {
     "git10m/curation/rrdb.py",

@@ -32,6 +32,7 @@ class Stream(IntEnum):
     MASK = 21
     MIXTURE = 30
     NOISE_OFFSET = 31
+    HAZE = 40
 
 
 def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator:

@@ -77,13 +77,13 @@ class Origin:
 
 
 def write_png(pixels: Pixels, path: Path, *, origin: Origin) -> None:
-    """Write uint8 pixels (H, W, 3) as a PNG that is marked synthetic."""
+    """Write uint8 pixels (H, W, 3), or one band (H, W), as a PNG that is marked synthetic."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode_png(pixels, origin=origin))
 
 
 def encode_png(pixels: Pixels, *, origin: Origin) -> bytes:
-    """Return uint8 pixels (H, W, 3) as the bytes of a PNG that is marked synthetic."""
+    """Return uint8 pixels (H, W, 3), or one band (H, W), as the bytes of a PNG that is marked synthetic."""
     info = PngInfo()
     for name, value in origin.tags().items():
         info.add_itxt(name, value)
@@ -93,11 +93,13 @@ def encode_png(pixels: Pixels, *, origin: Origin) -> bytes:
     return encoded.getvalue()
 
 
-def write_geotiff(pixels: Pixels, path: Path, *, origin: Origin, lon: float, lat: float) -> None:
-    """Write uint8 pixels (H, W, 3) as a GeoTIFF in EPSG:3857 that is marked synthetic.
+def write_geotiff(
+    pixels: Pixels, path: Path, *, origin: Origin, lon: float, lat: float, band: str | None = None
+) -> None:
+    """Write uint8 pixels (H, W, 3), or one band (H, W), as a GeoTIFF in EPSG:3857 that is marked synthetic.
 
     The pixel size is that of the level's 256-px tiles, and the pixels lie on the level's own grid: the centre is
-    the point (lon, lat), moved by at most half a pixel in each axis.
+    the point (lon, lat), moved by at most half a pixel in each axis. ``band`` is the name of a single band.
 
     Raises:
         RequestError: If the level is 0, or the image would leave the EPSG:3857 square.
@@ -108,7 +110,15 @@ def write_geotiff(pixels: Pixels, path: Path, *, origin: Origin, lon: float, lat
     height, width = pixels.shape[:2]
     west, _, _, north = footprint_m(origin.level, lon=lon, lat=lat, width=width, height=height)
     size = pixel_size_m(origin.level)
-    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "crs": "EPSG:3857", "photometric": "RGB"}
+    bands = np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None]
+    photometric = "RGB" if len(bands) == 3 else "MINISBLACK"
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": len(bands),
+        "crs": "EPSG:3857",
+        "photometric": photometric,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
         path,
@@ -119,7 +129,9 @@ def write_geotiff(pixels: Pixels, path: Path, *, origin: Origin, lon: float, lat
         transform=from_origin(west, north, size, size),
         compress="deflate",
     ) as target:
-        target.write(np.moveaxis(pixels, -1, 0))
+        target.write(bands)
+        if band is not None:
+            target.set_band_description(1, band)
         target.update_tags(**origin.tags())
 
 

@@ -28,11 +28,12 @@ def _root() -> None:
 
 
 def hide_loading_bars() -> None:
-    """Show the progress of painting and training only, not that of reading weights from the disk."""
+    """Show the progress of painting and training only: not that of reading weights, nor hints for coders."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
     of_diffusers.disable_progress_bar()
+    of_diffusers.set_verbosity_error()  # it warns of empty lists, and of a LoRA that leaves the text encoder alone
     of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 

@@ -25,8 +25,10 @@ from text2earth.sampling.guidance import Guidance
 
 if TYPE_CHECKING:
     DiffusionPipeline: Any
+    StableDiffusionLoraLoaderMixin: Any
 else:
     from diffusers import DiffusionPipeline
+    from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
 __all__ = ["Asked", "Callback", "Painter", "Walk"]
 
@@ -83,7 +85,7 @@ class Walk:
     after_step: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 
 
-class Painter(DiffusionPipeline):  # type: ignore[misc]
+class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignore[misc]
     """Ground of the pipelines of Text2Earth (arXiv 2501.00895).
 
     The components are stock classes, so that each opens with ``diffusers`` or ``transformers`` alone; what a stock
@@ -115,6 +117,8 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
     _callback_tensor_inputs = ["latents", "prompt_embeds"]  # noqa: RUF012
     _mask_channels = False
     """Whether the pipeline can feed an inpainting model."""
+    band: str | None = None
+    """Name of the one band that an adapter has taught the model to paint: the mean of its three."""
 
     # The types of networks are those that ``from_pipe`` hands on.
     def __init__(
@@ -145,22 +149,22 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         self.register_to_config(trained_levels=trained_levels, text_windows=text_windows)
         self.image_processor = VaeImageProcessor(vae_scale_factor=latent_factor(vae))
 
-    def _refuse_other_models(self, vae: Any, unet: Any) -> None:
-        kind = getattr(unet.config, "class_embed_type", "timestep")  # other denoisers have no such choice
+    def _refuse_other_models(self, vae: Any, denoiser: Any) -> None:
+        kind = getattr(denoiser.config, "class_embed_type", "timestep")  # a transformer has no such choice
         if kind != "timestep":
             raise ModelError(
                 f"the U-Net has class_embed_type {kind!r}; a Text2Earth model has 'timestep', "
                 "through which the level enters"
             )
-        latents, taken = int(vae.config.latent_channels), int(unet.config.in_channels)
+        latents, taken = int(vae.config.latent_channels), int(denoiser.config.in_channels)
         if taken == 2 * latents + 1 and not self._mask_channels:
             raise ModelError(
-                f"the U-Net takes {taken} channels: it is an inpainting model; use Text2EarthInpaintPipeline"
+                f"the denoiser takes {taken} channels: it is an inpainting model; use Text2EarthInpaintPipeline"
             )
         if taken not in (latents, 2 * latents + 1):
             raise ModelError(
-                f"the U-Net takes {taken} channels and the VAE has {latents}; a text-to-image model takes {latents}, "
-                f"an inpainting model {2 * latents + 1}"
+                f"the denoiser takes {taken} channels and the VAE has {latents}; a text-to-image model takes "
+                f"{latents}, an inpainting model {2 * latents + 1}"
             )
 
     @property
@@ -413,10 +417,10 @@ class Painter(DiffusionPipeline):  # type: ignore[misc]
         return found.to(latents.dtype)
 
     def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
-        """Return images in 0…1, (N, 3, H, W)."""
+        """Return images in 0…1, (N, 3, H, W), or (N, 1, H, W) where one band is painted."""
         pixels = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
         found: torch.Tensor = (pixels.float() / 2.0 + 0.5).clamp(0.0, 1.0)
-        return found
+        return found if self.band is None else found.mean(dim=1, keepdim=True)
 
     def _output(self, images: torch.Tensor, *, output_type: str, return_dict: bool) -> Any:
         """Return images in 0…1 (N, 3, H, W), or latents, as a pipeline's output."""

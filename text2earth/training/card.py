@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from text2earth.data import DatasetIdentity
 from text2earth.training.config import TrainConfig
 
-__all__ = ["CardFacts", "model_card"]
+__all__ = ["CardFacts", "credits_table", "model_card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,14 @@ writers of `text2earth` mark their files so, and whoever passes an image on shou
 
 `{identity.name}`{version}, fingerprint `{identity.fingerprint}`: {identity.rows:,} images, {seen}.
 
-{_credits(identity)}
+{credits_table(identity)}
 
 Weights learn from these images; whoever passes the model on should pass these credits on.
 """
 
 
-def _credits(identity: DatasetIdentity) -> str:
+def credits_table(identity: DatasetIdentity) -> str:
+    """Return whose imagery a model learnt from, as a table in Markdown."""
     if not identity.credits:
         return "The rows name no licence and no attribution."
     rows = [f"| {credit.source_id} | {credit.licence} | {credit.attribution} |" for credit in identity.credits]

@@ -27,8 +27,10 @@ from text2earth.training.parallel import Compiler
 
 __all__ = [
     "ConditionSettings",
+    "ControlNetSettings",
     "DataSettings",
     "DenoiserSettings",
+    "LoraSettings",
     "MixSettings",
     "ModelSettings",
     "PhaseSettings",
@@ -93,6 +95,8 @@ class DataSettings(_Strict):
     """Row groups that are shuffled together and kept in memory."""
     latents: str = ""
     """Folder of ``text2earth encode``, in place of pixels."""
+    target: str = "image"
+    """What an adapter learns to paint: the image, or a modality among ``images``."""
 
     @model_validator(mode="after")
     def _say_what_to_read(self) -> Self:
@@ -309,6 +313,27 @@ class ValidationSettings(_Strict):
     guidance: float = 4.0
 
 
+class LoraSettings(_Strict):
+    """``[lora]``: thin matrices beside the denoiser's layers are trained, and nothing else."""
+
+    rank: int = Field(default=16, gt=0)
+    alpha: int | None = Field(default=None, gt=0)
+    """α of the scale α/rank; the rank if left out."""
+    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+    """Ends of the names of the U-Net's layers."""
+    text_encoder: bool = False
+    """Whether the text encoder's attention is adapted too."""
+
+
+class ControlNetSettings(_Strict):
+    """``[controlnet]``: a copy of the U-Net's way down that reads a picture is trained, and nothing else."""
+
+    condition: str
+    """``"downsample"`` or ``"haze"``, made from the image, or a modality among ``data.images``."""
+    factor: int = Field(default=4, ge=2, le=16)
+    """By how much ``"downsample"`` is smaller than the image."""
+
+
 class TrainConfig(_Strict):
     """A whole training: data, model and its two stages."""
 
@@ -320,6 +345,40 @@ class TrainConfig(_Strict):
     denoiser: DenoiserSettings
     run: RunSettings = RunSettings()
     validation: ValidationSettings | None = None
+    lora: LoraSettings | None = None
+    controlnet: ControlNetSettings | None = None
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether an adapter of a frozen model is trained, rather than a model."""
+        return self.lora is not None or self.controlnet is not None
+
+    @model_validator(mode="after")
+    def _adapt_what_can_be(self) -> Self:
+        if not self.is_adapter:
+            if self.data.target != "image":
+                raise ValueError("data.target is for an adapter; add [lora] or [controlnet]")
+            return self
+        wanted = {self.data.target} if self.controlnet is None else {self.data.target, self.controlnet.condition}
+        absent = sorted(wanted - {"image", "downsample", "haze", *self.data.images})
+        faults = {
+            "give [lora] or [controlnet], not both": self.lora is not None and self.controlnet is not None,
+            "an adapter needs model.start, the model that it adapts": not self.model.start,
+            "an adapter keeps the autoencoder of its model; leave [vae] out": self.vae is not None,
+            f"{', '.join(absent)} is not among data.images; add it": bool(absent),
+            "data.latents are of the image as it is; leave them out": bool(self.data.latents),
+            "run.shard is not for adapters, which are small; leave it out": self.run.shard,
+        }
+        if self.controlnet is not None:
+            prompts = self.validation is not None and bool(self.validation.prompts)
+            faults["a ControlNet's grid would need pictures; leave validation.prompts out"] = prompts
+            faults["run.activation_checkpointing is not for a ControlNet; leave it out"] = (
+                self.run.activation_checkpointing
+            )
+        found = [fault for fault, is_so in faults.items() if is_so]
+        if found:
+            raise ValueError("; ".join(found))
+        return self
 
 
 def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> TrainConfig:

@@ -28,6 +28,14 @@ from text2earth.models import (
     train_tokenizer,
     warm_start,
 )
+from text2earth.training.adapting import (
+    AdapterStage,
+    adapted,
+    adapter_parameters,
+    under_control,
+    write_adapter,
+    write_adapter_card,
+)
 from text2earth.training.card import CardFacts, model_card
 from text2earth.training.config import TrainConfig, VaeSettings, ValidationSettings
 from text2earth.training.loop import Pace, Phase, run_stage
@@ -116,7 +124,8 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
     model = _with_vae(model, config=config, examples=phases[0].examples, spread=spread, pace=pace)
     phases = _from_cache(phases, config=config, vae=model.vae)
     model, tally = _train_denoiser(model, config=config, phases=phases, spread=spread, pace=pace)
-    result = TrainResult(output, parameter_counts(model), tally, index.identity)
+    parameters = adapter_parameters(output) if config.is_adapter else parameter_counts(model)
+    result = TrainResult(output, parameters, tally, index.identity)
     if accelerator.is_main_process:
         _publish(model, config=config, result=result)
     accelerator.wait_for_everyone()
@@ -337,6 +346,9 @@ def _train_denoiser(
         pace=pace,
         watcher=_validation(stage, config=config, spread=spread, folder=pace.folder),
     )
+    if isinstance(stage, AdapterStage) and spread.accelerator.is_main_process:
+        write_adapter(stage, config=config, folder=pace.folder.parent)
+    spread.accelerator.wait_for_everyone()
     return (_in_one_piece(model, config=config) if spread.is_sharded else model), tally
 
 
@@ -355,15 +367,17 @@ def denoiser_stage(model: Text2Earth, *, config: TrainConfig) -> DenoiserStage:
     """Return how the denoiser is trained."""
     settings, conditions = config.denoiser, config.conditions
     objective = settings.objective(config.model.prediction)
-    loss = DenoiserLoss(model, objective=objective, train_text_encoder=settings.train_text_encoder)
-    return DenoiserStage(
+    networks = under_control(model, config=config)
+    loss = DenoiserLoss(networks, objective=objective, train_text_encoder=settings.train_text_encoder)
+    stage = DenoiserStage(
         loss,
-        model,
+        networks,
         conditions.rates(),
         config.run.seed,
         long_captions=conditions.long_captions,
         windows=conditions.windows,
     )
+    return adapted(stage, config=config, model=model) if config.is_adapter else stage
 
 
 def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, folder: Path) -> Validation | None:
@@ -372,7 +386,7 @@ def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, fo
         return None
     rows = config.data.index(split=settings.split)
     view = replace(config.data.view_of(stage.model.image_size), flips=False, turns=False)
-    examples = Examples(rows, view=view, seed=settings.seed)
+    examples = Examples(rows, view=view, seed=settings.seed, images=config.data.images)
     return Validation(settings, stage, examples, spread, folder, config.name)
 
 
@@ -399,17 +413,20 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         truncated=tally.truncated,
         skipped=tally.skipped,
     )
-    for network in model.networks().values():
-        network.cpu()
-    save_model(
-        model,
-        result.folder,
-        prediction=config.model.prediction,
-        levels=tuple(sorted(level for level in tally.levels if level)),
-        card=model_card(config, facts),
-        shift=config.denoiser.flow_shift,
-        text_windows=config.conditions.windows,
-    )
+    if config.is_adapter:
+        write_adapter_card(result.folder, config=config, identity=result.identity, seen=tally.seen)
+    else:
+        for network in model.networks().values():
+            network.cpu()
+        save_model(
+            model,
+            result.folder,
+            prediction=config.model.prediction,
+            levels=tuple(sorted(level for level in tally.levels if level)),
+            card=model_card(config, facts),
+            shift=config.denoiser.flow_shift,
+            text_windows=config.conditions.windows,
+        )
     ended = {"parameters": result.parameters, "tally": tally.to_json()}
     (result.folder / "training" / _ENDED).write_text(json.dumps(ended, indent=2) + "\n", encoding="utf-8")
     for stage in ("vae", "denoiser"):  # states of a training that has ended
