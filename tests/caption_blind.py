@@ -4,7 +4,7 @@ Each entry of ``blind_captions/*.txt`` is a caption, a line ``+ FACTS`` that bea
 ``- CLAIM: FACTS`` of which one claim is false. Facts read ``land cover ; objects ; more``: classes with percents and
 the part that holds them (``C88`` or ``Pastures=91``, ``@north-west``), kinds with counts (``house*12``), and the rest
 (``place=NAME/COUNTRY/KM/DIRECTION``, ``relief=LOWEST/HIGHEST/SLOPE``, ``date=…``); ``=`` is as in the true ones.
-Sets a and b were written before the author read the checks' code, c and d after; e and f, g and h, and i by three
+Sets a and b were written before the author read the checks' code, c and d after; e and f, g and h, i, j and k by five
 authors who never saw it. Each was tried before it was mended. The season
 is that of the date in the country, as facts have it.
 """
@@ -52,7 +52,7 @@ class BlindCase:
 
 
 def blind_cases(name: str) -> Iterator[BlindCase]:
-    """Yield the cases of a set: ``"a"`` to ``"i"``, in the order in which they were written."""
+    """Yield the cases of a set: ``"a"`` to ``"k"``, in the order in which they were written."""
     for entry in (_FOLDER / f"{name}.txt").read_text(encoding="utf-8").split("\n--\n"):
         if not entry.strip():
             continue

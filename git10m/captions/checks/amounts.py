@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from git10m.captions.checks.claims import Claim
-from git10m.captions.checks.parts import DIRECTIONS, part_at
+from git10m.captions.checks.parts import DIRECTIONS, first_before_comma, part_at
 from git10m.captions.checks.reading import Text
 
-__all__ = ["Amount", "amounts_of", "comparisons_of", "number_of"]
+__all__ = ["Amount", "amounts_of", "number_of", "subject_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class _Quantity:
 _FRACTIONS = {
     **{"half": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4, "fourths": 4},
     **{"fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6, "eighth": 8, "eighths": 8, "tenth": 10, "tenths": 10},
+    **{"seventh": 7, "sevenths": 7, "ninth": 9, "ninths": 9, "twentieth": 20, "twelfth": 12},
 }
 _ONES = {
     **{"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8},
@@ -68,7 +69,7 @@ _ABOUT = frozenset(
     {"about", "around", "roughly", "some", "approximately", "an", "estimated", "the", "well", "to", "of"}
 )
 _SLIGHTLY = frozenset({"just", "slightly", "little", "bit", "marginally"})
-_ABOVE = frozenset({"over", "above", "exceeding", "least", "upwards", "more", "greater", "exceeds", "exceed"})
+_ABOVE = frozenset({"over", "above", "exceeding", "least", "upwards", "upward", "more", "greater", "exceeds", "exceed"})
 _BELOW = frozenset({"under", "below", "most", "less", "fewer", "barely", "up", "only"})
 _BETWEEN_LISTED = """
     fills fill filling blankets carpets amounts amounting amount reaches limited confined restricted equals reaching
@@ -79,13 +80,15 @@ _BETWEEN_LISTED = """
     dominate to only dominates dominated landscape as under picture whole entire just more than less remaining rest
     includes were has consists consist form forms aerial satellite synthetic overhead photo photograph region
     remainder which occupying extends extending spread spreads across here together alone in well exceeds exceed
-    exceeding each hold holds holding still
+    floods flood claims claim mantles mantle cloaks cloak upward upwards
+    exceeding each hold holds holding still use stands stand totals total totalling
 """
 _BETWEEN = frozenset(_BETWEEN_LISTED.split())
 _LINKS = frozenset({"is", "are", "was", "were", "being", "consists", "consist", "comprises", "covered", "made", "has"})
 _SHARE_VERBS_LISTED = """
     fills fill covers cover makes make takes take occupies occupy accounts account comprises comprise constitutes
     constitute spans span amounts amount forms form extends extend represents represent exceeds exceed holds hold
+    floods flood claims claim mantles mantle
 """
 _SHARE_VERBS = frozenset(_SHARE_VERBS_LISTED.split())
 _ADJECTIVES_REACH = 3
@@ -93,7 +96,7 @@ _PREVAILING = frozenset({"mostly", "mainly", "predominantly", "primarily", "larg
 _ENTIRELY = frozenset({"entirely", "completely", "fully", "wholly", "totally", "exclusively", "solely"})
 _SCENE_LISTED = """
     scene image tile area frame view landscape picture ground land surface terrain region photo photograph it tract
-    total visible
+    total visible pixels sheet quadrangle
 """
 _SCENE = frozenset(_SCENE_LISTED.split())
 _IMAGE = frozenset({"scene", "image", "tile", "frame", "view", "picture", "photo", "photograph"})
@@ -101,9 +104,11 @@ _COVERS_LISTED = """
     covers cover occupies occupy fills fill blankets blanket carpets covering filling occupying blanketing
 """
 _COVERS = frozenset(_COVERS_LISTED.split())
+_MAKES_UP = frozenset({"up", "constitutes", "constitute", "comprises", "comprise"}) | _COVERS
 _LED_BY_LISTED = "covered by with of composed comprised made up consists occupied dominated consisting a an"
 _LED_BY = frozenset(_LED_BY_LISTED.split())
 _FOREMOST = frozenset({"largest", "dominant", "predominant", "prevailing", "principal", "main", "commonest"})
+_RARE = frozenset({"scarce", "rare", "scanty", "few"})
 _CLASS = frozenset({"class", "land", "cover", "use", "type"})
 _CORES = frozenset({"%", "percent", "per"}) | _FRACTIONS.keys() | _GREATER | _WHOLE | _LESSER
 
@@ -121,7 +126,7 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
             claim = _claim_of(text, claims, starts, quantity, before)
             if claim is None or not claim.said or claim.absent:
                 continue
-            if word in _WHOLE and _COVERS.isdisjoint(words[claim.end : quantity.start]):
+            if word in _WHOLE and not _of_the_whole(words, claim, quantity):
                 continue
             before = quantity, claim
             yield Amount(
@@ -135,30 +140,34 @@ def amounts_of(text: Text, claims: Sequence[Claim]) -> Iterator[Amount]:
             yield from _adverb(text, claims, starts, i)
         elif word == "dominated" and words[i + 1 : i + 2] == ["by"]:
             yield from _listed(text, claims, starts, i + 2, Amount((), 0.5, 1.0, "dominated by", most_of_all=True))
-        elif word in _FOREMOST and words[i + 1 : i + 2] != [] and words[i + 1] in _CLASS:
-            claim = _subject(text, claims, i)
-            if claim is not None and claim.said and not claim.absent and not _parted(text, i, i + 1):
-                yield Amount((claim,), 0.5, 1.0, "dominant", most_of_all=True)
-        elif word in {"dominates", "dominate", "predominates", "predominate", "prevails", "prevail"}:
-            yield from _dominates(text, claims, i)
-
-
-def comparisons_of(text: Text, claims: Sequence[Claim]) -> Iterator[tuple[Claim, Claim]]:
-    """Yield (more, less) of claims that are compared by extent: "more water than land", "forest outweighs fields"."""
-    words = text.words
-    starts = {claim.start: claim for claim in claims if claim.said and not claim.absent}
-    ends = {claim.end: claim for claim in starts.values()}
-    for i, word in enumerate(words):
-        if word == "than" and "more" in words[max(0, i - 7) : i]:
-            more = max(j for j in range(max(0, i - 7), i) if words[j] == "more")
-            first = starts.get(more + 1) or starts.get(more + 2) or _subject(text, claims, more)
-            second = starts.get(i + 1) or starts.get(i + 2)
-        elif word in {"outweighs", "outweigh", "exceeds", "exceed", "outstrips"}:
-            first, second = ends.get(i), starts.get(i + 1) or starts.get(i + 2)
         else:
-            continue
-        if first is not None and second is not None:
-            yield first, second
+            yield from _told_at(text, claims, starts, i)
+
+
+def _told_at(text: Text, claims: Sequence[Claim], starts: dict[int, int], i: int) -> Iterator[Amount]:
+    """Read what a word tells of a share without a number: "scarce", "nothing but", "the dominant class"."""
+    words, word = text.words, text.words[i]
+    if word in _RARE and words[i - 1 : i] in (["is"], ["are"], ["very"]):
+        claim = subject_of(text, claims, i)
+        if claim is not None and claim.said and not claim.absent and claim.concept != "vegetation":
+            yield Amount((claim,), 0.0, 0.3, word)
+    elif word == "nothing" and words[i + 1 : i + 2] == ["but"] and (i == 0 or words[i - 1] in {"is", ".", ":"}):
+        yield from _listed(text, claims, starts, i + 2, Amount((), 0.8, 1.0, "nothing but"))
+    elif word in _FOREMOST and words[i + 1 : i + 2] != [] and words[i + 1] in _CLASS:
+        claim = subject_of(text, claims, i)
+        if claim is not None and claim.said and not claim.absent and not _parted(text, i, i + 1):
+            yield Amount((claim,), 0.5, 1.0, "dominant", most_of_all=True)
+    elif word in {"dominates", "dominate", "predominates", "predominate", "prevails", "prevail"}:
+        yield from _dominates(text, claims, i)
+
+
+def _of_the_whole(words: Sequence[str], claim: Claim, quantity: _Quantity) -> bool:
+    """Tell "forest covers the whole scene", "all of the surface is built over" from "the whole scene shows a lake"."""
+    if claim.start >= quantity.end:
+        return words[quantity.end] in {"is", "are"} and all(
+            each in _BETWEEN for each in words[quantity.end : claim.start]
+        )
+    return not _MAKES_UP.isdisjoint(words[claim.end : quantity.start])
 
 
 def number_of(word: str) -> float | None:
@@ -190,6 +199,9 @@ def _quantity_at(text: Text, i: int) -> _Quantity | None:
         start, least, most = _bounded(words, start, least, most)
     of = words[end : end + 1] == ["of"]
     scene = next((j for j in range(end + 1, min(end + 5, len(words))) if words[j] in _SCENE), None) if of else None
+    if scene is None and of:  # "a third of the land cover", but not "of the tree cover"
+        told = words[end + 1 : end + 4]
+        scene = next((end + n for n in (2, 3) if told[:n] in (["the", "cover"], ["the", "land", "cover"])), None)
     if scene is None and of and words[end + 1 : end + 2] == ["this"]:
         scene = end + 1  # "of this delta", "of this quarter-section grid"
     if scene is None and word == "half" and words[end : end + 1] in (["the"], ["this"]):  # "half the tile"
@@ -199,7 +211,11 @@ def _quantity_at(text: Text, i: int) -> _Quantity | None:
         end = scene + 1
     elif of:
         return None  # "60 percent of the forest" is no share of the tile
-    elif word in _GREATER or (word in _FRACTIONS and not _ends_a_share(words, start, end)):
+    elif word in _GREATER or (
+        word in _FRACTIONS
+        and not _ends_a_share(words, start, end)
+        and {"is", "are"}.isdisjoint(words[start - 3 : start])
+    ):
         return None
     if _of_part(text, start, words[end - 1] if of_scene else ""):
         return None
@@ -320,8 +336,8 @@ def _claim_of(
             after = words[quantity.end : quantity.end + 1]
             return before[1] if after[:1] == [] or after[0] not in _LINKS else _after(text, claims, quantity)
     if quantity.end < len(words) and words[quantity.end] in _LINKS:
-        return _after(text, claims, quantity) or _subject(text, claims, quantity.start)
-    return _subject(text, claims, quantity.start) or _after(text, claims, quantity)
+        return _after(text, claims, quantity) or subject_of(text, claims, quantity.start)
+    return subject_of(text, claims, quantity.start) or _after(text, claims, quantity)
 
 
 def _adjacent(words: Sequence[str], claims: Sequence[Claim], starts: dict[int, int], end: int) -> Claim | None:
@@ -334,7 +350,7 @@ def _adjacent(words: Sequence[str], claims: Sequence[Claim], starts: dict[int, i
     return None
 
 
-def _subject(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
+def subject_of(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
     """Find the claim of which a verb before a quantity tells the share, past what commas enclose."""
     words = text.words
     inner = next((claim for claim in reversed(claims) if claim.end <= start), None)
@@ -389,7 +405,8 @@ def _outer(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
     if words[verb - 1] != ",":
         return None
     opening = _comma_before(words, verb - 1)
-    return next((claim for claim in claims if claim.end == opening), None)
+    near = next((claim for claim in claims if claim.end == opening), None)
+    return near or first_before_comma(text, claims, start)
 
 
 def _after(text: Text, claims: Sequence[Claim], quantity: _Quantity) -> Claim | None:
@@ -401,7 +418,8 @@ def _after(text: Text, claims: Sequence[Claim], quantity: _Quantity) -> Claim | 
         if len(between) > 14 or end >= len(words) or text.sentence[claim.start] != text.sentence[end - 1]:
             return None
         odd = [word for word in between if word not in _BETWEEN]
-        linked = quantity.of_scene or between[:1] != [","]
+        opens = quantity.start > 0 and words[quantity.start - 1] in {"with", "at"} and text.first[quantity.start - 1]
+        linked = quantity.of_scene or between[:1] != [","] or opens
         return claim if linked and len(odd) <= 2 and not {"and", ")", ";"} & set(between) else None
     return None
 
@@ -420,7 +438,7 @@ def _adverb(text: Text, claims: Sequence[Claim], starts: dict[int, int], i: int)
     if listed:
         yield from listed
     elif not prevailing and words[i + 1 : i + 2] in ([], ["."], [","]):
-        claim = _subject(text, claims, i)
+        claim = subject_of(text, claims, i)
         if claim is not None and any(word in _COVERS for word in words[claim.end : i]):
             yield Amount((claim,), amount.least, 1.0, words[i])
 
@@ -434,6 +452,8 @@ def _listed(text: Text, claims: Sequence[Claim], starts: dict[int, int], i: int,
             listed.append(claims[starts[j]])
             j, gap = claims[starts[j]].end, 0
             continue
+        if listed and words[j] in {"some", "a", "an", "one"} and words[j - 1] == ",":
+            break
         if words[j] in {".", ";", "(", "in", "on", "along", "at", "which", "that"} or words[j][:1].isdigit():
             break
         if (
@@ -462,7 +482,7 @@ def _parted(text: Text, start: int, end: int) -> bool:
 
 def _dominates(text: Text, claims: Sequence[Claim], i: int) -> Iterator[Amount]:
     """Read "forest dominates the scene", "forest predominates"; not "a church dominates the square"."""
-    claim = _subject(text, claims, i)
+    claim = subject_of(text, claims, i)
     if claim is None or claim.end != i or _parted(text, i, i + 1) or not claim.said or claim.absent:
         return
     after = text.words[i + 1 : i + 4]

@@ -46,7 +46,7 @@ class Claim:
 
 _NEGATORS = frozenset(
     {"no", "without", "not", "lacking", "lacks", "lack", "devoid", "neither", "nor", "never", "nothing", "zero"}
-    | {"none", "cannot", "hardly", "absence", "nowhere", "minus", "excluding", "absent"}
+    | {"none", "cannot", "hardly", "absence", "nowhere", "minus", "void", "bereft", "excluding", "absent"}
 )
 _INSTEAD = {"instead": "of", "rather": "than"}
 _MODALS = frozenset({"may", "might", "could", "would", "once", "formerly"})
@@ -56,7 +56,7 @@ _OUTSIDE = frozenset({"outside", "beyond"})
 _SMALL = frozenset({"small", "tiny", "little", "few", "patch", "patches", "clump", "clumps", "pocket", "pockets"})
 _MANY = frozenset(
     {"many", "numerous", "plenty", "lots", "abundant", "countless", "dense", "lush", "thick"}
-) | frozenset({"surrounded", "surround", "enclosed"})
+) | frozenset({"surrounded", "surround", "enclosed", "covered"})
 _LOCAL = frozenset({"without", "devoid", "lacking", "free"})
 _NEGATED_AFTER = frozenset(
     {"not", "absent", "missing", "nowhere", "lacking", "cannot", "none", "unseen", "invisible", "nonexistent"}
@@ -98,6 +98,15 @@ _RELATIONAL = frozenset(
 )
 _IMAGE = frozenset({"image", "frame", "picture", "scene", "tile", "view", "photo", "photograph", "sight"})
 _EXCEPT = frozenset({"except", "apart", "save", "besides"})
+_LOCALITIES_LISTED = """
+    shore shores shoreline bank banks island islands islet islets slope slopes side sides edge edges margin margins
+    headland summit summits peaks ridges banksides hillside hillsides
+"""
+_LOCALITIES = frozenset(_LOCALITIES_LISTED.split())
+"""What is undeveloped or treeless there may be so alone: "the shore is unbuilt"."""
+_TRACES = frozenset({"trace", "traces", "sign", "signs", "evidence"})
+_LINKING = frozenset({"spans", "span", "reaches", "reach", "shades", "shade", "fringes", "fringe", "touches"})
+_WATERS = frozenset({"marsh", "river", "lake", "stream", "canal", "shore", "bank", "banks", "island", "bay", "creek"})
 _ON = frozenset({"on", "along", "between", "beside", "near", "around", "within", "inside"})
 _ADJECTIVES_REACH = 4
 _PREDICATE_REACH = 5
@@ -204,11 +213,20 @@ def _looked_at(text: Text, claim: Claim, ends: set[int]) -> Claim:
     elif not _MANY.isdisjoint(text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.start]):
         claim = replace(claim, many=_close(text, claim))
     if claim.absent:
-        return replace(claim, said=not _of_the_rest(text, claim.start))
+        beside = {*text.words[max(0, claim.start - 3) : claim.start], *text.words[claim.end : claim.end + 2]}
+        local = (
+            _is_local(text, claim.end)
+            or "only" in text.words[claim.end : claim.end + 4]
+            or not _LOCALITIES.isdisjoint(beside)
+        )
+        return replace(claim, said=not (local or _of_the_rest(text, claim.start)))
     negator = _negated_before(text, claim.start)
     if negator is not None and (
         # "Barren land without any vegetation" speaks of that land, not of the tile.
-        _is_of_a_thing(text, negator, ends) or _is_local(text, claim.end) or _of_the_rest(text, negator)
+        not {"other", "further", "additional"}.isdisjoint(text.words[negator : claim.start])
+        or _is_of_a_thing(text, negator, ends)
+        or _is_local(text, claim.end)
+        or _of_the_rest(text, negator)
     ):
         return replace(claim, said=False)
     if negator is not None or _negated_after(text, claim.end):
@@ -220,6 +238,8 @@ def _close(text: Text, claim: Claim) -> bool:
     """Tell whether nothing but adjectives stands between "many" and the thing: "many green trees"."""
     before = text.words[max(0, claim.start - _ADJECTIVES_REACH) : claim.start]
     last = max(i for i, word in enumerate(before) if word in _MANY)
+    if before[last] == "covered" and before[last + 1 : last + 2] in (["with"], ["in"]):
+        last += 1
     return all(
         word.isalpha() and word not in _VERBS | (_PREPOSITIONS - {"by"}) | {"and"} for word in before[last + 1 :]
     )
@@ -231,7 +251,7 @@ def _is_figure(text: Text, claim: Claim) -> bool:
     for j in range(i - 1, max(-1, i - 4), -1):
         if words[j] in _LIKE and not text.joined[j]:
             return not (words[j] == "like" and j and words[j - 1].startswith("look"))
-        if words[j] in {"former", "formerly", "unlike"} or (
+        if words[j] in {"former", "formerly", "unlike", "disused", "dismantled", "decommissioned"} or (
             words[j] == "from" and words[j - 1] in {"far", "away"} and j
         ):
             return True
@@ -310,6 +330,10 @@ def _negated_before(text: Text, i: int) -> int | None:  # noqa: PLR0911 - a read
     words = text.words
     for j in range(i - 1, max(-1, i - 14), -1):
         word = words[j]
+        if word in {"only", "just", "merely"}:  # "no houses, only snow"
+            return None
+        if word in {"barely", "scarcely"} and words[j + 1] == "any":
+            return j
         if word in _INSTEAD and words[j + 1] == _INSTEAD[word]:
             return j
         if word in _NEGATORS or word.endswith("n't"):
@@ -341,7 +365,18 @@ def _is_local(text: Text, end: int) -> bool:
     near = text.words[end : end + _PREDICATE_REACH]
     if any(word in _EXCEPT or (word == "other" and "than" in near) for word in near):
         return True
-    return near[:1] != [] and near[0] in _ON and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
+    if near[:1] != [] and near[0] in (_VERBS | _LINKING) - _PREDICATES:
+        if not _WATERS.isdisjoint(near[1:4]):
+            return True  # "no road crosses the marsh"
+        if near[1:2] != [] and near[1] in _ON | {"into", "to"} and near[2:3] != ["this"]:
+            near = near[1:]  # "no road leads into it"
+            return (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
+    return (
+        near[:1] != []
+        and near[0] in _ON
+        and near[1:2] not in ([], ["."], [","])
+        and (_IMAGE | {"land", "ground", "surface"}).isdisjoint(near)
+    )
 
 
 def _of_the_rest(text: Text, i: int) -> bool:
@@ -378,7 +413,7 @@ def _denies(predicate: Sequence[str]) -> bool:
         later = predicate[j + 1 : j + 4]
         if word in {"not", "cannot"} or word.endswith("n't"):
             return any(each in _SEEN for each in later)
-        if word in _NEGATED_AFTER:
+        if word in _NEGATED_AFTER or (word == "no" and not _TRACES.isdisjoint(predicate[j + 1 : j + 2])):
             return True
         if j and (word in _BREAKS or word in _PREPOSITIONS or word == ","):
             return False

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from git10m.captions.checks.reading import plain_words
-from git10m.captions.checks.words import FIGURATIVE, TERMS, WITHOUT
+from git10m.captions.checks.senses import FIGURATIVE, WITHOUT
+from git10m.captions.checks.words import TERMS
 
 __all__ = ["CONCEPTS", "COVER_KINDS", "Concept", "cases_of", "evidence_of", "terms"]
 
@@ -84,6 +85,11 @@ def _kind_of_building(*broader: str, also: tuple[str, ...] = (), may_be: tuple[s
     return _thing("building", *broader, also=also, may_be=("building", *may_be))
 
 
+def _place(*broader: str, also: tuple[str, ...] = (), may_be: tuple[str, ...] = ()) -> Concept:
+    """Make a building that maps hold as a place of its own: mere buildings bear out no church, no hospital."""
+    return _thing("building", *broader, also=also, may_be=may_be)
+
+
 _OF_AIRPORTS = frozenset({"built", "bare", "grass", "crops"})
 
 CONCEPTS: Mapping[str, Concept] = {
@@ -99,7 +105,8 @@ CONCEPTS: Mapping[str, Concept] = {
     "ditch": _water(room=_LAND, also=("canal", "stream", "waterway")),
     "waterway": _water(also=("river", "canal", "stream", "ditch")),
     "lake": _water(also=("pond", "basin")),
-    "pond": _water(room=_K, small=True, also=("lake", "basin", "pool")),
+    "pond": _water(room=_K, small=True, also=("lake", "basin", "any pool")),
+    "any pool": _water(room=_K, small=True, also=("lake", "pond", "basin", "pool")),
     "basin": _water(room=_K, also=("lake", "pond", "water plant")),
     "salt pond": _thing("water", room=_WET | {"bare"}, may_be=("basin",)),
     "pool": Concept(kinds=frozenset({"water"}), room=_LAND, counted=True, broader=("water",)),
@@ -122,6 +129,7 @@ CONCEPTS: Mapping[str, Concept] = {
         broader=("crops",),
         also=("farmland",),
     ),
+    "nursery": _thing(may_be=("greenhouse",)),
     "vineyard": Concept(
         kinds=frozenset({"crops"}), room=frozenset({"crops", "shrub"}), broader=("crops",), also=("farmland", "orchard")
     ),
@@ -152,7 +160,13 @@ CONCEPTS: Mapping[str, Concept] = {
     "vegetation": Concept(kinds=_GREEN, room=_LAND, shown_by=_GREEN),
     "wetland": _cover("wetland", "mangrove"),
     "mangrove": _cover("mangrove"),
-    "mudflat": _cover("wetland", room=_WET | {"bare"}),
+    "mudflat": Concept(
+        kinds=frozenset({"wetland"}),
+        room=_WET | {"bare"},
+        shown_by=frozenset({"wetland"}),
+        counted=True,
+        also=("wetland", "beach"),
+    ),
     "moss": _cover("moss"),
     "tundra": _cover("moss", room=frozenset({"moss", "grass", "shrub", "bare", "snow"})),
     # Bare ground and ice
@@ -168,12 +182,17 @@ CONCEPTS: Mapping[str, Concept] = {
         kinds=frozenset({"snow"}), room=frozenset({"snow"}), shown_by=frozenset({"snow"}), broader=("ice",)
     ),
     # What people built
+    "people": Concept(kinds=frozenset({"built"})),
     "settlement": Concept(
         kinds=frozenset({"built"}),
         room=frozenset({"built"}),
         shown_by=frozenset({"built"}),
         counted=True,
+        broader=("people",),
         also=("building", "residential"),
+    ),
+    "quarter": Concept(
+        room=frozenset({"built"}), shown_by=frozenset({"built"}), counted=True, also=("settlement", "building")
     ),
     "residential": Concept(
         kinds=frozenset({"built"}),
@@ -184,7 +203,7 @@ CONCEPTS: Mapping[str, Concept] = {
         also=("house",),
         may_be=("building",),
     ),
-    "building": _built(also=("settlement", "stadium", "station", "farm"), may_be=("airport",)),
+    "building": _built("people", also=("settlement", "stadium", "station", "farm"), may_be=("airport",)),
     "house": _built("building", may_be=("building", "residential", "apartment", "barn")),
     "apartment": _built("residential", may_be=("building", "residential")),
     "farm": Concept(
@@ -202,18 +221,18 @@ CONCEPTS: Mapping[str, Concept] = {
     "commerce": _kind_of_building(),
     "shopping": _kind_of_building("commerce", may_be=("commerce",)),
     "petrol": _thing("commerce"),
-    "school": _kind_of_building(also=("university",)),
-    "university": _kind_of_building(),
-    "hospital": _kind_of_building(),
-    "prison": _kind_of_building(),
-    "worship": _kind_of_building(),
-    "church": _kind_of_building("worship", may_be=("worship",)),
-    "mosque": _kind_of_building("worship", may_be=("worship",)),
-    "temple": _kind_of_building("worship", may_be=("worship",)),
-    "synagogue": _kind_of_building("worship", may_be=("worship",)),
+    "school": _place(also=("university",)),
+    "university": _place(),
+    "hospital": _place(),
+    "prison": _place(),
+    "worship": _place(),
+    "church": _place("worship", may_be=("worship",)),
+    "mosque": _place("worship", may_be=("worship",)),
+    "temple": _place("worship", may_be=("worship",)),
+    "synagogue": _place("worship", may_be=("worship",)),
     "greenhouse": _thing("building", room=frozenset({"built", "crops", "grass", "bare"})),
     "castle": _thing("building"),
-    "road": _thing(also=("bridge", "track")),
+    "road": _thing("people", also=("bridge", "track")),
     "main road": _thing("road", may_be=("road", "by-road")),
     "highway": _thing("main road", may_be=("road",)),
     "motorway": _thing("highway", may_be=("road",)),
@@ -229,8 +248,8 @@ CONCEPTS: Mapping[str, Concept] = {
     "footpath": _thing(also=("track", "road", "park", "golf", "cemetery", "campsite"), may_be=("path",)),
     "paved": Concept(),
     "overpass": Concept(room=_K, counted=True, broader=("bridge",), also=("bridge", "motorway")),
-    "bridge": Concept(room=_K, counted=True),
-    "railway": _thing(),
+    "bridge": Concept(room=_K, counted=True, broader=("people",)),
+    "railway": _thing("people"),
     "station": _thing("railway"),
     "tram": _thing("railway"),
     "tunnel": _thing(also=("road", "railway", "track")),
@@ -256,6 +275,7 @@ CONCEPTS: Mapping[str, Concept] = {
     "park": _thing(
         room=_GREEN | {"built"}, also=("garden", "playground", "campsite"), may_be=("amusement", "zoo", "water park")
     ),
+    "allotment": _thing(may_be=("garden", "crops")),
     "garden": Concept(),
     "playground": _thing(may_be=("pitch", "football", "running track")),
     "campsite": _thing(),

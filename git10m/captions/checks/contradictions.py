@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from git10m.captions.checks.amounts import Amount, amounts_of, comparisons_of
+from git10m.captions.checks.amounts import Amount, amounts_of
 from git10m.captions.checks.claims import Claim
+from git10m.captions.checks.comparisons import comparisons_of
 from git10m.captions.checks.concepts import CONCEPTS, cases_of, evidence_of
 from git10m.captions.checks.knowledge import Known
 from git10m.captions.checks.parts import Placed, apart, in_part, placed
@@ -102,7 +103,7 @@ def _held(claim: Claim, known: Known) -> str | None:
         kinds = CONCEPTS[claim.concept].kinds if tells else frozenset[str]()
         if entry.share >= _LEAST_HELD_SHARE and (named or (entry.kinds and entry.kinds <= kinds)):
             return f"{round(100 * entry.share)} % {' '.join(entry.words)}"
-    if (claim.concept and CONCEPTS[claim.concept].counted) or claim.concept in {"water", "forest"}:
+    if (claim.concept and CONCEPTS[claim.concept].counted) or claim.concept in {"water", "forest", "people"}:
         names = cases_of(claim.concept, *(("house",) if claim.concept == "residential" else ()))
         for thing in known.objects or ():
             if thing.concepts & names:
@@ -168,6 +169,8 @@ def _misplaced(place: Placed, known: Known) -> str | None:
     claim = place.claim
     single = bool(claim.concept) and CONCEPTS[claim.concept].counted
     classes, things = _class_parts(claim, known), _object_parts(claim, known)
+    if set(things) == {None} and len(classes) == 1:
+        things = []
     parts = (things or classes) if single or (claim.kind and not claim.class_words) else (classes or things)
     if not parts or None in parts:
         return None

@@ -38,6 +38,31 @@ _ALIASES = {
     "UAE": "United Arab Emirates",
     "DR Congo": "Democratic Republic of the Congo",
 }
+_PEOPLES_LISTED = """
+    Norwegian=Norway Swedish=Sweden Finnish=Finland Danish=Denmark Icelandic=Iceland Scottish=United_Kingdom
+    Welsh=United_Kingdom Dutch=The_Netherlands Belgian=Belgium German=Germany Austrian=Austria Swiss=Switzerland
+    French=France Spanish=Spain Portuguese=Portugal Italian=Italy Greek=Greece Turkish=Turkey Polish=Poland
+    Czech=Czechia Slovak=Slovakia Hungarian=Hungary Romanian=Romania Bulgarian=Bulgaria Ukrainian=Ukraine
+    Russian=Russia Estonian=Estonia Latvian=Latvia Lithuanian=Lithuania Croatian=Croatia Serbian=Serbia
+    Slovenian=Slovenia Albanian=Albania Moroccan=Morocco Algerian=Algeria Tunisian=Tunisia Libyan=Libya
+    Egyptian=Egypt Sudanese=Sudan Ethiopian=Ethiopia Kenyan=Kenya Tanzanian=Tanzania Ugandan=Uganda
+    Nigerian=Nigeria Ghanaian=Ghana Senegalese=Senegal Zambian=Zambia Zimbabwean=Zimbabwe Namibian=Namibia
+    Israeli=Israel Syrian=Syria Iraqi=Iraq Iranian=Iran Saudi=Saudi_Arabia Omani=Oman Yemeni=Yemen
+    Kazakh=Kazakhstan Uzbek=Uzbekistan Mongolian=Mongolia Pakistani=Pakistan Bangladeshi=Bangladesh Nepalese=Nepal
+    Chinese=China Japanese=Japan Korean=South_Korea Vietnamese=Vietnam Thai=Thailand Malaysian=Malaysia
+    Indonesian=Indonesia Filipino=Philippines Philippine=Philippines Australian=Australia Canadian=Canada
+    Mexican=Mexico Cuban=Cuba Colombian=Colombia Venezuelan=Venezuela Peruvian=Peru Bolivian=Bolivia
+    Chilean=Chile Argentine=Argentina Argentinian=Argentina Brazilian=Brazil Uruguayan=Uruguay
+    Paraguayan=Paraguay Ecuadorian=Ecuador Irish=Ireland Malagasy=Madagascar American=United_States
+"""
+_PEOPLES = {told.lower(): name.replace("_", " ") for told, name in (e.split("=") for e in _PEOPLES_LISTED.split())}
+_OF_A_COUNTRY_LISTED = """
+    tile scene image coast coastal coastline landscape countryside village town city province state county prefecture
+    district region desert highlands highland lowland lowlands upland uplands fjord island capital hamlet suburb
+    interior outback archipelago mainland
+"""
+_OF_A_COUNTRY = frozenset(_OF_A_COUNTRY_LISTED.split())
+"""What stands in a country: "this Norwegian coastal tile", not "a French formal garden"."""
 _AMBIGUOUS = frozenset(
     {"Georgia", "Jordan", "Chad", "Turkey", "Guinea", "Jersey", "Niger", "Mali", "Togo", "Cuba", "Peru", "Lebanon"}
 ) | {
@@ -100,6 +125,7 @@ def countries_in(text: Text, *, masked: set[int], own: str) -> Iterator[tuple[st
         masked: Words that belong to names of the facts.
         own: The country that is known.
     """
+    yield from _peoples_in(text, masked, own)
     lower = not any(text.capital)
     home = {own, _ALIASES.get(own, own)}
     for match in _phrases().find(text.words, taken=masked):
@@ -123,6 +149,21 @@ def countries_in(text: Text, *, masked: set[int], own: str) -> Iterator[tuple[st
         yield text.surface(match.start, match.end), match.value
 
 
+def _peoples_in(text: Text, masked: set[int], own: str) -> Iterator[tuple[str, str]]:
+    """Yield adjectives of other countries where they tell of the place: "this Norwegian coastal tile"."""
+    for i, word in enumerate(text.words):
+        country = _PEOPLES.get(word)
+        if country is None or not text.capital[i] or i in masked or country == own or _capital(text, i + 1):
+            continue
+        if not _OF_A_COUNTRY.isdisjoint(text.words[i + 1 : i + 3]) and text.words[i - 1 : i] in (
+            ["this"],
+            ["the"],
+            ["a"],
+            ["an"],
+        ):
+            yield text.surface(i, i + 2), country
+
+
 def _before(text: Text, start: int) -> str:
     """Return the word before a name, past an article and parts of a country: "in the north of", "in rural"."""
     i = start - 1
@@ -138,7 +179,7 @@ def _stands_alone(text: Text, start: int, end: int) -> bool:
     if (
         (before in _OTHER_NAMES and text.capital[start - 1])
         or after in _OTHER_NAMES
-        or (before == "of" and start > 1 and text.words[start - 2] in _OTHER_NAMES)
+        or (before == "of" and start > 1 and text.words[start - 2] in _OTHER_NAMES and text.capital[start - 2])
     ):
         return False
     return not _capital(text, end) and not (start and text.capital[start - 1] and not text.first[start - 1])

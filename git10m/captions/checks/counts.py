@@ -21,6 +21,10 @@ _NUMBERS = {word: number for number, word in enumerate(_UP_TO_TWENTY.split())} |
     "thirty": 30,
     "forty": 40,
     "fifty": 50,
+    "sixty": 60,
+    "seventy": 70,
+    "eighty": 80,
+    "ninety": 90,
     "hundred": 100,
     "dozen": 12,
     "pair": 2,
@@ -48,6 +52,8 @@ _ENDS = frozenset(
     | {"m", "km", "metre", "metres", "meter", "meters", "kilometres", "kilometers", "pixel", "pixels", "hectares"}
 )
 _EXACT_UP_TO = 3
+_PARTS_OF_THINGS = frozenset({"fairway", "fairways", "green", "greens", "platform", "platforms", "graves"})
+"""A golf course has several fairways."""
 _MORE = 1.25
 """A number may be above the count by so much: things are cut by the tile's edge."""
 
@@ -61,6 +67,8 @@ def count_contradictions(text: Text, claims: Sequence[Claim], known: Known) -> I
     if known.objects is None:
         return
     for claim in claims:
+        if text.words[claim.end - 1] in _PARTS_OF_THINGS:
+            continue
         if not claim.said or claim.absent or not (claim.kind or (claim.concept and CONCEPTS[claim.concept].counted)):
             continue
         counts, told = _counts_of(claim, known), _told(text, claim)
@@ -99,13 +107,23 @@ def _told(text: Text, claim: Claim) -> tuple[float, bool, bool] | None:
             return _MANY[word], True, False
         number = _NUMBERS.get(word, number_of(word))
         if number is not None:
-            if number >= 1 and not text.joined[j + 1] and words[j - 1 : j] != ["level"] and word != "one":
-                return float(number), False, j == claim.start - 1
-            return None
+            return _number_at(text, j, float(number), claim.start)
         of_many = word == "of" and words[j - 1 : j] in (["dozens"], ["hundreds"], ["thousands"], ["pair"])
         if (not word.isalpha() or word in _ENDS) and not of_many:
             return None
     return None
+
+
+def _number_at(text: Text, j: int, number: float, start: int) -> tuple[float, bool, bool] | None:
+    """Return what a number before a thing tells, as `_told` does: "twenty-five houses", "only one small house"."""
+    words = text.words
+    tens = _NUMBERS.get(words[j - 1], 0) if j and number < 10 and not words[j].isdecimal() else 0
+    if 20 <= tens <= 90:
+        return tens + number, False, j == start - 1
+    if words[j] == "one":
+        return (1.0, False, True) if words[j - 1 : j] == ["only"] else None
+    plain = number >= 1 and not text.joined[j + 1] and words[j - 1 : j] != ["level"]
+    return (number, False, j == start - 1) if plain else None
 
 
 def _of_them(words: Sequence[str], end: int) -> float | None:

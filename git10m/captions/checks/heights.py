@@ -12,6 +12,7 @@ __all__ = ["height_contradictions"]
 
 _MOUNTAINS_LISTED = """
     mountainous mountain mountains mountainside steep steeply rugged alpine precipitous peaks summit summits
+    mountainsides mountaintop mountaintops massif massifs crags ravines ridgeline ridgelines
 """
 _HILLS_LISTED = "hilly hill hills hillside hillsides hilltop hillslope hillslopes hillock foothills ridges"
 _MOUNTAINS, _HILLS = frozenset(_MOUNTAINS_LISTED.split()), frozenset(_HILLS_LISTED.split())
@@ -34,11 +35,15 @@ _IS = frozenset(
     {"is", "are", "looks", "look", "lies", "lie", "remains", "very", "quite", "almost", "nearly"}
 ) | frozenset(
     {"mostly", "fairly", "completely", "largely", "entirely", "practically", "rather", "relatively", "generally"}
+    | {"uniformly", "consistently", "remarkably", "extremely", "perfectly", "essentially", "virtually", "broadly"}
+    | {"everywhere", "low", "level", "smooth", "even", "open", "predominantly", "mainly", "utterly", "dead"}
 )
+_BETWEEN_ADJECTIVES = frozenset({"and", ","})
+_LIES = frozenset({"is", "are", "looks", "look", "lies", "lie", "remains", "appears", "stays"})
 _METRES = frozenset({"m", "metre", "metres", "meter", "meters"})
 _OF_HEIGHT_LISTED = """
     elevation elevations altitude altitudes sea asl rising rises rise rose climbs climbing descends descending height
-    heights highest lowest higher lower point points elevated
+    summit peak heights highest lowest higher lower point points elevated
 """
 _OF_HEIGHT = frozenset(_OF_HEIGHT_LISTED.split())
 _NO_HEIGHT_LISTED = """
@@ -107,9 +112,9 @@ def _says_flat(text: Text, i: int) -> bool:
     if not _GROUND.isdisjoint(words[i + 1 : i + 3]) and "of" not in words[i + 1 : i + 3]:
         return True
     j = i - 1
-    while j >= 0 and words[j] in _IS:
+    while j >= 0 and (words[j] in _IS or words[j] in _LIES or words[j] in _BETWEEN_ADJECTIVES):
         j -= 1
-    return j < i - 1 and j >= 0 and words[j] in _GROUND
+    return j >= 0 and words[j] in _GROUND and not _LIES.isdisjoint(words[j + 1 : i])
 
 
 def _heights(text: Text, *, lowest: float, highest: float) -> Iterator[str]:
@@ -130,8 +135,17 @@ def _heights(text: Text, *, lowest: float, highest: float) -> Iterator[str]:
             above, below = _bound(words, j)
             if (told > highest + margin and not below) or (told < lowest - margin and not above):
                 yield f"elevation {words[j]} m ({shown})"
+            elif _is_extreme(words, j, "highest", "maximum") and highest > told + 2 * margin:
+                yield f"highest {words[j]} m ({shown})"
+            elif _is_extreme(words, j, "lowest", "minimum") and lowest < told - 2 * margin:
+                yield f"lowest {words[j]} m ({shown})"
             elif (below and highest > told + margin) or (above and highest < told - margin):
                 yield f"elevation {'above' if above else 'below'} {words[j]} m ({shown})"
+
+
+def _is_extreme(words: list[str], j: int, *told: str) -> bool:
+    """Read "the highest point reaches 1,260 m"."""
+    return not set(told).isdisjoint(words[max(0, j - 6) : j])
 
 
 def _at_most(words: list[str], i: int) -> bool:

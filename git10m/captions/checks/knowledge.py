@@ -126,8 +126,9 @@ _OF_KINDS: Mapping[str, str] = {
     "park": "park",
     "row of trees": "tree",
     "rows of trees": "tree",
-    "plant nursery": "crops greenhouse",
+    "plant nursery": "nursery crops greenhouse",
     "swimming pool": "pool",
+    "farmyard": "farm",
     "body of water": "water pond lake",
     "water basin": "basin",
     "coastline": "sea waterside",
@@ -157,7 +158,7 @@ _OF_KINDS: Mapping[str, str] = {
     "plant": "industry",
     "generator": "solar wind industry",
     "mall": "shopping",
-    "allotments": "garden crops",
+    "allotments": "allotment garden crops",
     "brownfield": "construction",
     "building": "building",
     "pond": "pond",
@@ -187,6 +188,10 @@ def _least_telling(concept: str) -> int:
     """Return the rank of the least telling kind of object that is evidence of a concept; -1 of none."""
     wanted = evidence_of(concept)
     return max((rank for kind, rank in _RANKS.items() if concepts_named(kind) & wanted), default=-1)
+
+
+_NEVER_LISTED = frozenset({"power line", "tower", "tunnel"})
+"""What no kind of ``vocabulary.KINDS`` is: only layers that name it tell of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +244,8 @@ class Known:
             return False
         wanted = evidence_of(concept)
         if self.kinds_looked_for is not None and not any(concepts_named(k) & wanted for k in self.kinds_looked_for):
+            return False
+        if self.kinds_looked_for is None and concept in _NEVER_LISTED:
             return False
         if len(self.objects) < MAX_KINDS:
             return True

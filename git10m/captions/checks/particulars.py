@@ -243,7 +243,8 @@ def _is_season(text: Text, i: int) -> bool:
         before = words[i - 2]
     if after in _NO_SEASON or (text.capital[i] and not text.first[i] and i + 1 < len(words) and text.capital[i + 1]):
         return False
-    return before in _OF_TIME or after in _TIMED
+    told = before in {"is", "was"} and i > 1 and words[i - 2] in {"season", "it", "year"}
+    return told or before in _OF_TIME or after in _TIMED
 
 
 def _at_boundary(taken: date, told: str, known: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from git10m.captions.checks.claims import Claim
 from git10m.captions.checks.reading import Text
 
-__all__ = ["DIRECTIONS", "Placed", "apart", "in_part", "part_at", "placed"]
+__all__ = ["DIRECTIONS", "Placed", "apart", "first_before_comma", "in_part", "part_at", "placed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,10 @@ _INTO = frozenset(
         "fills",
     }
 )
+_BESIDE = frozenset({"beside", "adjoin", "adjoins", "adjoining", "next", "adjacent", "abuts", "abut", "alongside"})
+_STANDS = frozenset({"occupies", "occupy", "lies", "lie", "stands", "stand", "sits", "sit", "fills", "fill"})
+_CROSSES = frozenset({"crosses", "cross", "crossing", "traverses", "dominates", "dominate"})
+_ENDS = frozenset({".", ",", ";", "and", "while"})
 _MOTION_LISTED = (
     "from leads leading runs running flows flowing heads heading stretches stretching extends extending next"
 )
@@ -81,6 +85,8 @@ _IMAGE = frozenset(
         "it",
         "area",
         "imagery",
+        "sheet",
+        "quadrangle",
         "map",
         "landscape",
     }
@@ -88,7 +94,7 @@ _IMAGE = frozenset(
 _MOSTLY = frozenset(
     {"mostly", "mainly", "primarily", "chiefly", "largely", "concentrated", "predominantly", "principally"}
 )
-_NEW_SUBJECT = frozenset({"a", "an", "there", "some", "several"})
+_NEW_SUBJECT = frozenset({"a", "an", "there", "some", "several", "the"})
 _STOPS = frozenset({".", ";", "!", "?", "while", "whereas", "but"})
 _OF_PART_LISTED = "is are was holds hold contains contain shows show has have features includes consists comprises lies"
 _OF_PART = frozenset(_OF_PART_LISTED.split())
@@ -109,7 +115,9 @@ def part_at(text: Text, i: int) -> tuple[str, int] | None:
     before = words[i - 1] if i else ""
     if before in {"the", "its", "far", "extreme", "very"} and i > 1:
         before = words[i - 2] if words[i - 2] != "the" or i < 3 else words[i - 3]
-    if not noun and before not in _INTO and not (before == "to" and _lies_to(words, i)):
+    of_image = words[end : end + 1] == ["of"] and any(word in _IMAGE for word in words[end + 1 : end + 4])
+    crossed = before in _CROSSES and (end == len(words) or words[end] in _ENDS)
+    if not (noun or before in _INTO or of_image or crossed or (before == "to" and _lies_to(words, i))):
         return None
     if (noun and before == "of") or (not noun and words[i] in _MIDDLE and before not in {"in", "at", "near"}):
         return None
@@ -181,7 +189,12 @@ def in_part(text: Text, claim: Claim) -> bool:
 
 def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Claim | None:
     words = text.words
-    leads = _is_fronted(text, start, end) or _is_subject(words, end)
+    verb = next((j for j in range(start - 1, max(0, start - 4), -1) if words[j] in _STANDS), 0)
+    if verb and words[verb - 1] == "," and (outer := first_before_comma(text, claims, verb)) is not None:
+        return outer
+    if words[end : end + 2] == [",", "where"]:  # "in the north, where two tracks meet, stands a farm"
+        end = next((j for j in range(end + 2, min(end + 10, len(words))) if words[j] == ","), end)
+    leads = _is_fronted(text, start, end) or (_is_subject(words, end) and not _belongs(text, start))
     before = [] if leads else [claim for claim in claims if claim.end <= start and claim.said]
     for n in range(len(before) - 1, -1, -1):
         claim = before[n]
@@ -206,11 +219,24 @@ def _claim_of(text: Text, claims: Sequence[Claim], start: int, end: int) -> Clai
     return None
 
 
+def first_before_comma(text: Text, claims: Sequence[Claim], start: int) -> Claim | None:
+    """Return the first claim of a sentence where a comma follows it: "A lake, its shore lined by reeds, occupies"."""
+    first = next((claim for claim in claims if text.sentence[claim.start] == text.sentence[start] and claim.said), None)
+    return first if first is not None and first.end < start and text.words[first.end] == "," else None
+
+
 def _bearer(words: Sequence[str], claims: Sequence[Claim], n: int) -> Claim:
     """Return what bears a thing that a place is told of: the creek of "a creek with a fringe of trees"."""
     if n and "with" in words[claims[n - 1].end : claims[n - 1].end + 2] and claims[n].start - claims[n - 1].end <= 6:
         between = words[claims[n - 1].end : claims[n].start]
         return claims[n] if {",", "and", "."} & set(between) else claims[n - 1]
+    between = words[claims[n - 1].end : claims[n].start] if n else ["."]
+    if (
+        len(between) <= 4
+        and not _BESIDE.isdisjoint(between)
+        and {",", "and", ".", ";", "which", "that"}.isdisjoint(between)
+    ):
+        return claims[n - 1]  # "stables adjoin the paddocks to the north-east"
     return claims[n]
 
 
@@ -219,6 +245,17 @@ def _is_subject(words: Sequence[str], end: int) -> bool:
     if words[end : end + 1] == ["of"]:
         end = next((j for j in range(end + 1, min(end + 4, len(words))) if words[j] in _IMAGE), end) + 1
     return words[end : end + 1] != [] and words[end] in _OF_PART
+
+
+def _belongs(text: Text, start: int) -> bool:
+    """Tell a part within its subject from one that is the subject: "a church in the north is white"."""
+    words, i = text.words, start
+    while i and words[i - 1] in {"the", "its", "far", "very", "extreme"}:
+        i -= 1
+    if not i or words[i - 1] not in _INTO | {"to"}:
+        return False
+    clause = words[i - 2 : i - 1]
+    return not text.first[i - 1] and clause not in ([","], [";"], ["and"], ["while"], ["whereas"], ["but"], ["."])
 
 
 def _is_fronted(text: Text, start: int, end: int) -> bool:

@@ -26,8 +26,9 @@ from git10m.recipe import CaptionChecks, Captions
 RULES = CaptionChecks()
 CLAIMS = CaptionChecks(use=("contradiction",))
 LEAST_RECALL, MOST_FALSE_ALARMS = 0.98, 0.02
-BLIND = {"a": 0.94, "b": 0.92, "c": 0.98, "d": 0.98, "e": 0.97, "f": 0.96, "g": 0.98, "h": 0.95, "i": 0.94}
-"""Least recall of the sets that were written blind, since they were mended."""
+BLIND = {"a": 0.94, "b": 0.92, "c": 0.98, "d": 0.98, "e": 0.97, "f": 0.96, "g": 0.98, "h": 0.95, "i": 0.97}
+BLIND |= {"j": 0.97, "k": 0.91}
+"""Least recall of the sets that were written blind, since they were mended; 0.87 of j and of k were found at first."""
 
 
 def contradicted(text: str, facts: Mapping[str, Any], ground: Ground | None = None) -> int:
