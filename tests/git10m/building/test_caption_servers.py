@@ -341,7 +341,8 @@ def test_killed_between_answers_nothing_that_was_answered_is_asked_again(
     assert len(server.asked) <= rows + 2, "at most what was under way at a kill is asked again"
     ledger = summed(dataset / "work/answers")
     assert ledger is not None
-    assert ledger["by_status"]["200"] + ledger["by_status"].get("interrupted", 0) == len(server.asked)
+    noted = ledger["by_status"]["200"] + ledger["by_status"].get("interrupted", 0)
+    assert len(server.asked) <= noted <= len(server.asked) + 2, "a kill may come before a noted request has left"
     assert verify(dataset) == []
 
 
