@@ -11,6 +11,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from git10m.sources.http.store import shared_database
+
 __all__ = ["Answers", "rank_and_ranks"]
 
 _VARIABLES = (
@@ -67,9 +69,6 @@ def rank_and_ranks() -> tuple[int | None, int]:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    # Waiting for another process's commit is no fault.
-    database = sqlite3.connect(path, timeout=120.0, isolation_level=None, check_same_thread=False)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
+    database = shared_database(path)
     database.execute("CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, text TEXT, at REAL)")
     return database

@@ -15,6 +15,7 @@ from typing import Any
 from git10m.captions.vlm.answers import rank_and_ranks
 from git10m.errors import CaptionError
 from git10m.recipe import OpenAIWriter
+from git10m.sources.http.store import shared_database
 
 __all__ = ["Ledger", "summed"]
 
@@ -42,9 +43,7 @@ class Ledger:
         self._requests_per_minute = model.requests_per_minute / ranks
         self._tokens_per_minute = model.tokens_per_minute / ranks
         self._path = folder / ("ledger.sqlite" if rank is None else f"ledger-{rank:05d}.sqlite")
-        self._database = sqlite3.connect(self._path, timeout=120.0, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database = shared_database(self._path)
         self._database.execute(_TABLE)
         self._database.execute("CREATE INDEX IF NOT EXISTS recent ON requests (sent)")
         self._database.execute("CREATE TABLE IF NOT EXISTS pause (until REAL)")

@@ -9,10 +9,28 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["AnswerStore"]
+__all__ = ["AnswerStore", "shared_database"]
 
 _RANKS = ("GIT10M_RANK", "SLURM_ARRAY_TASK_ID", "SLURM_PROCID")
 _ASKED_AT_ONCE = 500
+_PATIENCE_S = 120.0
+
+
+def shared_database(path: Path) -> sqlite3.Connection:
+    """Open a SQLite file that several processes write at once; waiting for another's commit is no fault."""
+    database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here by itself: two processes that turn a new file to WAL would deadlock.
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+    database.execute("PRAGMA synchronous = NORMAL")
+    return database
 
 
 class AnswerStore:
@@ -28,10 +46,7 @@ class AnswerStore:
         folder.mkdir(parents=True, exist_ok=True)
         rank = next((os.environ[name] for name in _RANKS if os.environ.get(name, "").isdecimal()), None)
         path = folder / ("answers.sqlite" if rank is None else f"answers-{int(rank):05d}.sqlite")
-        # Waiting for another process's commit is no fault.
-        self._database = sqlite3.connect(path, timeout=120.0, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database = shared_database(path)
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, status INTEGER, body BLOB, at REAL)"
         )

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from git10m.errors import BuildError, RecipeError, SourceError
 from git10m.recipe import Budget
 from git10m.sources.http import Answer as Had
 from git10m.sources.http import Ask, Fetcher, Manners
+from git10m.sources.http.store import AnswerStore
 
 PICTURE = image()
 Manner = Callable[[str, int], Answer | bytes]
@@ -316,6 +318,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from git10m.sources.http import Ask, Fetcher, Manners
+from git10m.sources.http.store import AnswerStore
 url, folder, rate, first, last = sys.argv[1:6]
 manners = Manners(source_id="tiles", contact="me@example.org", rate=float(rate), burst=4, timeout_s=2.0)
 fetcher = Fetcher(manners, folder=Path(folder))
@@ -389,3 +392,16 @@ def stored(folder: Path) -> set[str]:
     numbers = {image(i): f"/{i}" for i in range(150)}
     with sqlite3.connect(folder / "answers.sqlite", timeout=30) as database:
         return {numbers[bytes(body)] for (body,) in database.execute("SELECT body FROM answers WHERE status = 200")}
+
+
+def test_many_may_open_one_new_store_at_the_same_instant(tmp_path: Path):
+    """SQLite itself gives up at once where two turn a new file to its shared mode."""
+    for number in range(20):
+        start = threading.Barrier(8)
+
+        def opened(place: Path = tmp_path / str(number), start: threading.Barrier = start) -> set[str]:
+            start.wait()
+            return AnswerStore(place).held(["a"])
+
+        with ThreadPoolExecutor(8) as pool:
+            assert [each.result() for each in [pool.submit(opened) for _ in range(8)]] == [set()] * 8
