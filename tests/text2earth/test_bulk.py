@@ -15,7 +15,6 @@ from PIL import Image
 
 import git10m
 from git10m.verify import verify
-from text2earth import cli
 from text2earth.conditioning import Condition
 from text2earth.errors import ConditionError, RequestError
 from text2earth.sampling.prompt_table import read_prompts
@@ -43,20 +42,13 @@ def table(tmp_path):
 
 
 @pytest.fixture
-def sample(monkeypatch, capsys, model_folder):
+def sample(run, model_folder):
     """Paint a table with the command, in this process; returns (exit status, report or None, stderr)."""
 
     def call(table, out, *arguments):
         words = ["sample", model_folder, table, "--out", out, "--steps", 2, "--batch-size", 3, *arguments, "--json"]
-        monkeypatch.setattr(sys, "argv", ["text2earth", *map(str, words)])
-        capsys.readouterr()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return status, json.loads(captured.out.splitlines()[-1]) if captured.out else None, captured.err
+        status, out, err = run(*words)
+        return status, json.loads(out.splitlines()[-1]) if out else None, err
 
     return call
 
@@ -107,13 +99,11 @@ def test_each_image_depends_on_its_row_alone(sample, table, tmp_path):
     )
 
 
-def test_the_same_seed_is_the_image_that_the_command_paints_alone(sample, table, tmp_path, model_folder, monkeypatch):
+def test_the_same_seed_is_the_image_that_the_command_paints_alone(sample, table, tmp_path, model_folder, run):
     sample(table, tmp_path / "set")
     single = tmp_path / "one.png"
     words = ["sample", model_folder, "a view of water", "--level", 14, "--seed", 7, "--steps", 2, "--out", single]
-    monkeypatch.setattr(sys, "argv", ["text2earth", *map(str, words)])
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
+    assert run(*words)[0] == 0
     row = next(row for row in rows_of(tmp_path / "set") if row["img_name"] == "00000000.png")
     with Image.open(single) as one, Image.open(io.BytesIO(row["image"]["bytes"])) as other:
         # Sums over another batch size differ in their last bits.

@@ -8,8 +8,6 @@ import rasterio
 import rasterio.transform
 from PIL import Image
 
-from text2earth import cli
-
 CONFIG = """
 name = "nano"
 [data]
@@ -23,24 +21,6 @@ batch_size = 2
 steps = 2
 batch_size = 2
 """
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Call the command in this process and return (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["text2earth", *map(str, arguments)])
-        capsys.readouterr()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_help_is_quick_to_come():

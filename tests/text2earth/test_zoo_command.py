@@ -5,26 +5,7 @@ import sys
 import pytest
 from safetensors import safe_open
 
-from text2earth import cli
 from text2earth.zoo import ZOO
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Call the command in this process and return (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["text2earth", *map(str, arguments)])
-        capsys.readouterr()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_the_table_names_every_model_and_waits_for_no_torch(run):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 import time
 from dataclasses import replace
 
@@ -17,7 +16,6 @@ from diffusers import AutoencoderKL
 from small_models import nano_config, row, write_dataset
 
 from git10m import records
-from text2earth import cli
 from text2earth.data import Examples, LatentCache, RowFilter, View, batches, scan
 from text2earth.data.encoding import EncodeSettings, encode
 from text2earth.data.loader import worker_context
@@ -225,21 +223,6 @@ def test_training_on_latents(small_tiles, model_folder, vae, tmp_path):
     wrong = config.model_copy(update={"data": config.data.model_copy(update={"latents": str(tmp_path / "flipped")})})
     with pytest.raises(LatentCacheError, match=r"flips \(True in the cache, False now\)"):
         train(wrong, output=tmp_path / "other")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["text2earth", *map(str, arguments)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_the_command(run, shards, model_folder, tmp_path):

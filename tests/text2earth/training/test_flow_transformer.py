@@ -1,8 +1,6 @@
 """A transformer trained by flow matching, from the command to an image."""
 
-import contextlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from safetensors.torch import load_file
 from small_models import nano_config, nano_preset, write_dataset
 
 import text2earth
-from text2earth import cli
 from text2earth.errors import InterruptedTraining, ModelError, RequestError
 from text2earth.models import PRESETS, Text2EarthTransformer2DModel
 from text2earth.sampling import Text2EarthPipeline
@@ -150,21 +147,19 @@ def test_it_starts_from_a_model_with_a_unet_and_is_averaged_afterwards(model_fol
     assert paint(text2earth.load(tmp_path / "other", device="cpu")).shape == (1, 16, 16, 3)
 
 
-def test_the_command_trains_and_paints(config, small_tiles, tmp_path, monkeypatch, capsys):
+def test_the_command_trains_and_paints(config, small_tiles, tmp_path, run):
     short, model, image = tmp_path / "short.toml", tmp_path / "model", tmp_path / "tile.png"
     short.write_text(config.read_text().replace("steps = 30", "steps = 2"))
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["text2earth", *map(str, arguments)])
-        with contextlib.suppress(SystemExit):
-            cli.main()
-        return capsys.readouterr().out
-
-    out = run("train", short, "--var", f"dataset={small_tiles}", "--output", model, "--json")
+    status, out, err = run("train", short, "--var", f"dataset={small_tiles}", "--output", model, "--json")
+    assert status == 0, err
     counts = json.loads(out.splitlines()[-1])["parameters"]
     transformer = Text2EarthTransformer2DModel.from_pretrained(model / "transformer")
     assert counts["transformer"] == sum(weight.numel() for weight in transformer.parameters())
-    out = run("sample", model, "water", "--level", 14, "--steps", 2, "--width", 32, "--height", 16, "--out", image)
+    status, out, err = run(
+        "sample", model, "water", "--level", 14, "--steps", 2, "--width", 32, "--height", 16, "--out", image
+    )
+    assert status == 0, err
     assert "32×16 px, synthetic" in out and image.is_file()
 
 
