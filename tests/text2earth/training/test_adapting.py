@@ -14,6 +14,7 @@ import pytest
 import rasterio
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file
 from small_models import nano_preset, write_dataset
 from typer.testing import CliRunner
@@ -167,8 +168,14 @@ def test_the_model_stays_as_it_was(lora: Path, controlnet: Path, model_folder: P
     assert "controlnet_mid_block.weight" in copied
 
 
+def contents(file: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """What is in a safetensors file: its notes stand in it in a new order each time it is written."""
+    with safe_open(file, framework="pt") as opened:
+        return opened.metadata(), {name: opened.get_tensor(name) for name in sorted(opened.keys())}
+
+
 @pytest.mark.parametrize("kind", ["lora", "controlnet"])
-def test_an_interrupted_adapter_goes_on_to_the_same_bytes(
+def test_an_interrupted_adapter_goes_on_to_the_same_weights(
     kind: str, request: pytest.FixtureRequest, with_nir: Path, model_folder: Path, tmp_path: Path
 ):
     whole: Path = request.getfixturevalue(kind)
@@ -183,7 +190,9 @@ def test_an_interrupted_adapter_goes_on_to_the_same_bytes(
         load_lora(load(model_folder), tmp_path / "a")
     train(asked, output=tmp_path / "a")
     (name,) = (each.name for each in whole.glob("*.safetensors"))
-    assert (tmp_path / "a" / name).read_bytes() == (whole / name).read_bytes()
+    (notes, weights), (its_notes, its_weights) = contents(whole / name), contents(tmp_path / "a" / name)
+    assert notes == its_notes and weights.keys() == its_weights.keys()
+    assert all(torch.equal(weights[key], its_weights[key]) for key in weights)
 
 
 def test_the_command_writes_one_band_with_its_name(lora: Path, controlnet: Path, model_folder: Path, tmp_path: Path):
