@@ -65,8 +65,8 @@ _RESOLUTION = {"class_embed_type": "timestep"}
 """The level enters as a second timestep: sinusoidal features, two linear layers, added to the time embedding."""
 
 _WITH_UNET: Mapping[str, Preset] = {
-    # For CPU: factor-4 latents of 16×16. The finest U-Net block has no attention, which would be most of its cost. Two of
-    # it, one for inpainting, are less than 16 MiB in half precision.
+    # For CPU: factor-4 latents of 16×16. The finest U-Net block has no attention, which would be most of its cost. Two
+    # such models, one of them for inpainting, are less than 16 MiB in half precision.
     "tiny": Preset(
         image_size=64,
         vae={**_vae((16, 32, 64), layers=1, groups=4), "mid_block_add_attention": False},
