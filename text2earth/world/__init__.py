@@ -3,5 +3,6 @@
 from text2earth.world.box import Box
 from text2earth.world.network import WindowNetwork
 from text2earth.world.prompts import Prompts, UniformPrompt
+from text2earth.world.world import World, WorldModel, WorldSettings
 
-__all__ = ["Box", "Prompts", "UniformPrompt", "WindowNetwork"]
+__all__ = ["Box", "Prompts", "UniformPrompt", "WindowNetwork", "World", "WorldModel", "WorldSettings"]
