@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from text2earth.errors import WorldError
 
 if TYPE_CHECKING:
-    from text2earth.world import World
+    from text2earth.world import Mode, World
 
 __all__ = [
     "WorldAreas",
@@ -115,7 +115,7 @@ class WorldOptions:
         from text2earth.world import World, WorldSettings
 
         settings = WorldSettings(
-            mode=self.mode,
+            mode=cast("Mode | None", self.mode),
             steps=self.steps,
             batch=self.batch,
             threads=self.threads,

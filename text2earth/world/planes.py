@@ -14,7 +14,7 @@ import numpy.typing as npt
 from text2earth.world.box import Box
 from text2earth.world.cache import BlockKey
 
-__all__ = ["BLOCK", "TILE", "Plane", "block_box", "gathered", "grown", "keys_of"]
+__all__ = ["BLOCK", "TILE", "Plane", "block_box", "gathered", "keys_of"]
 
 Pixels = npt.NDArray[np.uint8]
 Fetch = Callable[[set[BlockKey]], Mapping[BlockKey, Pixels]]
@@ -68,11 +68,6 @@ def gathered(plane: Plane, box: Box, *, fetch: Fetch) -> Pixels:
             block = blocks[BlockKey(plane.name, int(x), int(y))]
             found[np.ix_(down, across)] = block[np.ix_(rows[down] % BLOCK, columns[across] % BLOCK)]
     return found
-
-
-def grown(box: Box, margin: int) -> Box:
-    """Return a box with so many pixels more on each side."""
-    return Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
 
 
 def _places(box: Box, side: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -29,15 +29,16 @@ from text2earth.world.box import Box
 from text2earth.world.cache import BlockCache, BlockKey
 from text2earth.world.identity import code_version, device_class, fingerprint, steady
 from text2earth.world.network import WindowNetwork
-from text2earth.world.planes import TILE, Plane, block_box, gathered, grown, keys_of
-from text2earth.world.windows import Painting, paint
-from text2earth.world.zooms import box_mean, settled
+from text2earth.world.painting import Mode, Painting
+from text2earth.world.planes import TILE, Plane, block_box, gathered, keys_of
+from text2earth.world.projection import block_mean
+from text2earth.world.windows import Low, paint
+from text2earth.world.zooms import settled
 
 __all__ = ["World", "WorldModel", "WorldSettings"]
 
 Pixels = npt.NDArray[np.uint8]
 Blocks = Mapping[BlockKey, Pixels]
-Low = Callable[[Box], Pixels]
 
 _GROUP = 4
 """Blocks a side of what is painted in one go: bounds the memory of large regions."""
@@ -92,7 +93,7 @@ class WorldSettings:
         WorldError: If a number is out of its range.
     """
 
-    mode: str | None = None
+    mode: Mode | None = None
     steps: int | None = None
     batch: int = 8
     threads: int | None = None
@@ -144,6 +145,7 @@ class World:
         self._planes = [Plane(f"level-{level}", level, stage) for stage, level in enumerate(model.levels)]
         # What lies around a base map is painted as if there were none; then the base stage is painted from both.
         self._around = Plane("around", model.levels[0], 0)
+        self._paintings = {plane: self._painting(plane) for plane in (*self._planes, self._around)}
         self.fingerprint = fingerprint(self._facts())
         self._cache = BlockCache(
             self.fingerprint,
@@ -274,7 +276,7 @@ class World:
     def _zoomed(self, z: int, box: Box, blocks: Blocks) -> Pixels:
         plane, factor = self._finer(z)
         pixels = gathered(plane, box.refined(factor), fetch=lambda keys: blocks)
-        return pixels if factor == 1 else box_mean(pixels, factor)
+        return pixels if factor == 1 else block_mean(pixels, factor=factor)
 
     def _blocks(self, plane: Plane, keys: Iterable[BlockKey]) -> dict[BlockKey, Pixels]:
         """Return blocks of a plane, and paint those that are not kept."""
@@ -295,7 +297,7 @@ class World:
         """Paint blocks of a plane, and before them those of its parent that they are painted from."""
         boxes = [block_box(key) for key in keys]
         low = self._low(plane, boxes)
-        painting, projected = self._painting(plane), low is not None
+        painting, projected = self._paintings[plane], low is not None
         with steady(self.settings.fixed_threads):
             painted = paint(boxes, painting=painting, low=low, prompts=self._prompts, project=projected)
         factor = self.model.network.factor
@@ -309,14 +311,20 @@ class World:
     def _low(self, plane: Plane, boxes: Sequence[Box]) -> Low | None:
         """Return where a plane's parent is read, all that these boxes need of it being there; None for the first."""
         factor = self.model.network.factor
-        reach = self.model.network.window * max(1, self._painting(plane).rounds)
-        around = [grown(box, reach).coarsened(factor) for box in boxes]
+        around = [self._cone(plane, box) for box in boxes]
         if plane.stage:
             return self._reader(self._planes[plane.stage - 1], around)
         if plane is self._around or self._root is None:
             return None
         open_ground = [box.refined(factor) for box in around if not self._root.covers(box)]
         return partial(self._rooted, around=self._reader(self._around, open_ground))
+
+    def _cone(self, plane: Plane, box: Box) -> Box:
+        """Return the parent's pixels that a box is painted from."""
+        painting = self._paintings[plane]
+        for _ in range(painting.parts):
+            box = painting.layout.cover(box)
+        return box.coarsened(self.model.network.factor)
 
     def _reader(self, plane: Plane, boxes: Iterable[Box]) -> Low:
         """Return where a plane is read; the pixels of the boxes are there, others are painted when asked for."""
@@ -334,11 +342,12 @@ class World:
         if covered.min() == 255:
             return pixels
         factor = self.model.network.factor
-        painted = box_mean(around(box.refined(factor)), factor).astype(np.int64)
+        painted = block_mean(around(box.refined(factor)), factor=factor).astype(np.int64)
         share = covered[..., None].astype(np.int64)
         return ((pixels * share + painted * (255 - share) + 127) // 255).astype(np.uint8)
 
     def _painting(self, plane: Plane) -> Painting:
+        """Return how a plane is painted."""
         usual = Painting(
             network=self.model.network,
             level=plane.level,
@@ -346,6 +355,7 @@ class World:
             seed=self.seed,
             steps=self._steps,
             batch=self.settings.batch,
+            period=plane.side,
         )
         return usual if self.settings.mode is None else replace(usual, mode=self.settings.mode)
 
@@ -355,7 +365,7 @@ class World:
 
     def _facts(self) -> dict[str, Any]:
         """Return all that the pixels depend on."""
-        painting = self._painting(self._planes[0])
+        painting = self._paintings[self._planes[0]]
         network = self.model.network
         return {
             "weights": network.fingerprint,
@@ -383,11 +393,15 @@ class World:
 
 def _groups(keys: Iterable[BlockKey]) -> Iterable[list[BlockKey]]:
     """Yield blocks that are painted in one go, neighbours together."""
+    every = sorted(keys)
+    if len(every) <= _GROUP * _GROUP:
+        yield from [every] if every else []
+        return
 
     def square(key: BlockKey) -> tuple[int, int]:
         return key.y // _GROUP, key.x // _GROUP
 
-    for _, group in groupby(sorted(keys, key=lambda key: (square(key), key)), key=square):
+    for _, group in groupby(sorted(every, key=lambda key: (square(key), key)), key=square):
         yield [*group]
 
 

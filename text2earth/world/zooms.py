@@ -1,40 +1,25 @@
-"""Zooms between stages: box means in whole numbers, and stages that agree with their parents through all of them.
-
-A mean is rounded to the nearest integer and halves to the even one, as ``numpy.rint`` does.
-"""
+"""Stages that agree with their parents through the zooms between them, which are block means of the finer stage."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["box_mean", "settled"]
+from text2earth.world.projection import block_mean
+
+__all__ = ["settled"]
 
 Pixels = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
 
 
-def box_mean(pixels: Pixels, factor: int) -> Pixels:
-    """Return the rounded mean of each block of ``factor`` × ``factor`` pixels of (H, W, C).
-
-    Args:
-        pixels: uint8; the sides are multiples of the factor.
-        factor: A power of two.
-    """
-    height, width, bands = pixels.shape
-    blocks = pixels.reshape(height // factor, factor, width // factor, factor, bands)
-    # Sums and powers of two are exact in float64, so that rint sees true halves.
-    means = blocks.sum(axis=(1, 3), dtype=np.int64) / float(factor * factor)
-    found: Pixels = np.rint(means).astype(np.uint8)
-    return found
-
-
 def settled(child: Pixels, parent: Pixels) -> Pixels:
     """Return the child, changed where it does not agree with its parent at a zoom between them or at its own.
 
-    Afterwards the parent is the rounded mean of the child's blocks, and as well that of the blocks of every zoom
-    between the two, whose pixels are rounded means themselves. Blocks that agreed keep their pixels; in the others the
-    parent's value is shared out from zoom to zoom by largest remainder, so that each mean is met exactly.
+    Afterwards the means of the child's blocks, and those of the blocks of every zoom between the two, whose pixels are
+    rounded means themselves, lie less than half a unit off the parent's pixels: they round to them, however halves are
+    rounded. Blocks that agreed keep their pixels; in the others the parent's value is shared out from zoom to zoom
+    by largest remainder, so that each mean is met exactly.
 
     Args:
         child: uint8 (f·h, f·w, C), with f a power of two.
@@ -51,13 +36,15 @@ def settled(child: Pixels, parent: Pixels) -> Pixels:
 
 
 def _disagreement(child: Pixels, parent: Pixels, factor: int) -> npt.NDArray[np.bool_]:
-    """Return which of the parent's values (h, w, C) are not the mean of the child or of a zoom between."""
+    """Return which of the parent's values (h, w, C) are half a unit or more off the means of the child or a zoom."""
     found = np.zeros(parent.shape, np.bool_)
-    step, zoom = factor, child
-    while step > 1:
-        found |= box_mean(zoom, step) != parent
-        step //= 2
-        zoom = box_mean(child, factor // step)
+    height, width, bands = parent.shape
+    side = factor
+    while side > 1:
+        zoom = child if side == factor else block_mean(child, factor=factor // side)
+        sums = zoom.reshape(height, side, width, side, bands).sum(axis=(1, 3), dtype=np.int64)
+        found |= 2 * np.abs(sums - side * side * parent.astype(np.int64)) >= side * side
+        side //= 2
     return found
 
 
