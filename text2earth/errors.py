@@ -9,6 +9,7 @@ codes of the command:
     │   ├── BaseMapError          a raster that a world cannot start from
     │   ├── ConfigError           a training configuration that cannot be read, or says something impossible
     │   ├── ConditionError        a prompt or level that cannot be, or that contradict each other
+    │   ├── ExportError           an area, zooms or a file that a world cannot be exported to
     │   ├── ModelError            a folder or name that is no model
     │   ├── LatentCacheError      cached latents that are not there, or are of another autoencoder, view or shard
     │   ├── ShardError            a folder that holds no shards to train on, or none that pass the filters
@@ -26,6 +27,7 @@ __all__ = [
     "ConditionError",
     "ConfigError",
     "DivergedError",
+    "ExportError",
     "HubError",
     "InterruptedTraining",
     "LatentCacheError",
@@ -65,6 +67,10 @@ class ConfigError(RequestError):
 
 class ConditionError(RequestError):
     """A prompt or a level is impossible, or the two contradict each other."""
+
+
+class ExportError(RequestError):
+    """An area is empty, a zoom is not there, or a file cannot be what was asked for; names the option to change."""
 
 
 class ModelError(RequestError):
