@@ -25,7 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def block_mean(pixels: Pixels, *, factor: int) -> Pixels:
-    """Return the rounded mean of each factor×factor block, halves upwards.
+    """Return the rounded mean of each factor×factor block, halves to the even number as ``round`` does.
 
     Args:
         pixels: uint8 (H, W, C), both sides multiples of the factor.
@@ -35,8 +35,9 @@ def block_mean(pixels: Pixels, *, factor: int) -> Pixels:
         uint8 (H / factor, W / factor, C).
     """
     count = factor * factor
-    sums = _blocks(pixels, factor).sum(axis=(1, 3), dtype=np.uint32)
-    found: Pixels = ((2 * sums + count) // (2 * count)).astype(np.uint8)
+    whole, rest = np.divmod(_blocks(pixels, factor).sum(axis=(1, 3), dtype=np.uint32), count)
+    up = (2 * rest > count) | ((2 * rest == count) & (whole % 2 == 1))
+    found: Pixels = (whole + up).astype(np.uint8)
     return found
 
 
