@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import pytest
 import requests
-import uvicorn
 from analytic_world import AnalyticWorld
 
+from text2earth.errors import ConditionError
 from text2earth.serving import Chosen, ServerSettings, Studio, create_app
-from text2earth.serving.running import listen
+from text2earth.serving.running import Server, listen
 
 FIRST = Chosen("fields", 7)
 
@@ -27,11 +27,13 @@ class Running:
         url: Without a slash at its end.
         worlds: Every world that it opened, by what was chosen; the last one where it was opened again.
         opened: What was opened, in order.
+        stop: Stops it, as a signal would.
     """
 
     url: str = ""
     worlds: dict[Chosen, AnalyticWorld] = field(default_factory=dict)
     opened: list[Chosen] = field(default_factory=list)
+    stop: Callable[[], None] = lambda: None
 
     @property
     def world(self) -> AnalyticWorld:
@@ -59,22 +61,29 @@ def running(settings: ServerSettings | None = None, **of_world: object) -> Itera
     found = Running()
 
     def open_world(chosen: Chosen) -> AnalyticWorld:
+        if chosen.prompt == "refuse me":
+            raise ConditionError(f"the prompt {chosen.prompt!r} is refused")
         found.opened.append(chosen)
         found.worlds[chosen] = AnalyticWorld(chosen, **of_world)  # type: ignore[arg-type]
         return found.worlds[chosen]
 
     app = create_app(Studio(open_world, first=FIRST, settings=settings or ServerSettings()))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+    server = Server(app)
     with listen("127.0.0.1", 0) as socket:
         found.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
         thread.start()
+
+        def stop() -> None:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+        found.stop = stop
         try:
             found.until(lambda: server.started)
             yield found
         finally:
             for world in found.worlds.values():
                 world.gate.set()
-            server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
+            stop()

@@ -42,7 +42,7 @@ class WorldQuery(BaseModel):
             RequestError: If another one was asked for where there is only one, or an area is none.
         """
         found = Chosen(
-            first.prompt if self.prompt is None else self.prompt.strip(),
+            first.prompt if self.prompt is None else self.prompt,
             first.seed if self.seed is None else self.seed,
             tuple(Area.parse(text) for text in self.area),
         )

@@ -97,6 +97,8 @@ class Painter:
 
     async def stop(self) -> None:
         """Refuse what waits and what is asked from now on; what is being painted is left to its thread."""
+        if self._stopped:
+            return
         self._stopped = True
         for job in [*self._waiting.values(), *self._begun.values()]:
             _fail(job, ServerStoppedError("the server is stopping; ask again when it is back"))

@@ -10,9 +10,28 @@ from fastapi import FastAPI
 
 from text2earth.errors import RequestError
 
-__all__ = ["listen", "serve"]
+__all__ = ["Server", "listen", "serve"]
 
 _GRACE_S = 5
+
+
+class Server(uvicorn.Server):
+    """Answers requests; when it is stopped, those that wait for a tile are told so at once.
+
+    Args:
+        app: The application.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE_S, server_header=False)
+        )
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop to listen, and answer what is still asked."""
+        await self._app.state.studio.painter.stop()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -55,8 +74,7 @@ def serve(
     """
     listening = listen(host, port)
     name = f"[{host}]" if ":" in host else host
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE_S, server_header=False)
-    server = uvicorn.Server(config)
+    server = Server(app)
     if ready is not None:
         ready(f"http://{name}:{listening.getsockname()[1]}")
     with listening:

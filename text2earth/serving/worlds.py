@@ -71,6 +71,9 @@ class Area:
     prompt: str
 
     def __post_init__(self) -> None:
+        for side in ("west", "south", "east", "north"):
+            # 5 and 5.0, 0.0 and −0.0 are equal, and written alike
+            object.__setattr__(self, side, float(getattr(self, side)) + 0.0)
         _check_box((self.west, self.south, self.east, self.north))
         _check_prompt(self.prompt, of="an area")
         if not self.prompt.strip():
@@ -119,6 +122,7 @@ class Chosen:
 
     def __post_init__(self) -> None:
         _check_prompt(self.prompt, of="the world")
+        object.__setattr__(self, "prompt", " ".join(self.prompt.split()))
         if not 0 <= self.seed <= LARGEST_SEED:
             raise RequestError(f"seed is {self.seed}; it is a whole number of 0…{LARGEST_SEED}")
         if len(self.areas) > MOST_AREAS:
