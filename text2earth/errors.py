@@ -5,12 +5,15 @@ codes of the command:
 
     Text2EarthError
     ├── RequestError              the request was wrong (exit 2)
+    │   ├── AreasError            areas with prompts that are no such GeoJSON
+    │   ├── BaseMapError          a raster that a world cannot start from
     │   ├── ConfigError           a training configuration that cannot be read, or says something impossible
     │   ├── ConditionError        a prompt or level that cannot be, or that contradict each other
     │   ├── ModelError            a folder or name that is no model
     │   ├── LatentCacheError      cached latents that are not there, or are of another autoencoder, view or shard
-    │   ├── OutsideWorldError     a tile or an image that the world does not have
-    │   └── ShardError            a folder that holds no shards to train on, or none that pass the filters
+    │   ├── OutsideWorldError     a tile or an image that a server's world does not have
+    │   ├── ShardError            a folder that holds no shards to train on, or none that pass the filters
+    │   └── WorldError            a tile, a region or a setting that a world does not have
     └── WorkError                 the request was right, the work failed (exit 1)
         ├── DivergedError         a loss that is not a number
         ├── HubError              a hub that cannot be reached, or that sends other bytes than it announced
@@ -22,6 +25,8 @@ codes of the command:
 """
 
 __all__ = [
+    "AreasError",
+    "BaseMapError",
     "ConditionError",
     "ConfigError",
     "DivergedError",
@@ -38,6 +43,7 @@ __all__ = [
     "Text2EarthError",
     "UnreadableRowsError",
     "WorkError",
+    "WorldError",
 ]
 
 
@@ -51,6 +57,14 @@ class RequestError(Text2EarthError):
     """What was asked for is wrong; the same request will never succeed."""
 
     exit_code = 2
+
+
+class AreasError(RequestError):
+    """Areas with prompts are not the GeoJSON that they should be; names the feature."""
+
+
+class BaseMapError(RequestError):
+    """A raster cannot be read, or a world cannot start from it."""
 
 
 class ConfigError(RequestError):
@@ -74,7 +88,11 @@ class LatentCacheError(RequestError):
 
 
 class OutsideWorldError(RequestError):
-    """A tile or an image lies outside of what a world has; says what it has."""
+    """A tile or an image was asked of a server whose world does not have it; says what it has."""
+
+
+class WorldError(RequestError):
+    """A tile or region is not of the world, or a setting is out of its range."""
 
 
 class WorkError(Text2EarthError):
