@@ -33,6 +33,8 @@ class Stream(IntEnum):
     MIXTURE = 30
     NOISE_OFFSET = 31
     HAZE = 40
+    LOW_RESOLUTION = 50
+    LOW_NOISE = 51
 
 
 def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator:
