@@ -23,19 +23,20 @@ class AnalyticNetwork:
     """The Wiener filter of smooth texture around a mean, which is the parent's pixels or the prompt's colour.
 
     Its outputs near a window's edge differ from what a neighbour paints there (it pads with zeros, as networks do),
-    and a little of the window's mean is in all of its pixels: windows that are only put side by side show seams.
+    and the window's mean is in all of its pixels: windows that are only put side by side show seams.
     """
 
     window: int = 64
     factor: int = 4
     alphas_cumprod: Tensor = field(default_factory=linear_schedule)
     texture: float = 0.25
+    context: float = 8.0
     calls: list[tuple[int, ...]] = field(default_factory=list)
     """Shapes of the forward passes, for tests that count them."""
 
     @property
     def fingerprint(self) -> str:
-        text = f"analytic {self.window} {self.factor} {self.texture} {self.alphas_cumprod.sum():.6f}"
+        text = f"analytic {self.window} {self.factor} {self.texture} {self.context} {self.alphas_cumprod.sum():.6f}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
@@ -53,4 +54,4 @@ class AnalyticNetwork:
         gain = a.sqrt() * self.texture**2 / (a * self.texture**2 + 1.0 - a)
         rest = noisy - a.sqrt() * mean
         smooth = F.avg_pool2d(rest, 3, stride=1, padding=1)
-        return mean + gain * (0.7 * rest + 1.2 * smooth + 0.5 * rest.mean((2, 3), keepdim=True))
+        return mean + gain * (0.7 * rest + 1.2 * smooth + self.context * rest.mean((2, 3), keepdim=True))

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -87,6 +88,12 @@ def render_card(manifest: Mapping[str, Any], *, found: Survey | None, form: Form
         found: What the index says of its rows; None: the card keeps to the manifest.
         form: How it lies there.
     """
+    return _template().render(**_card_values(manifest, found, form))
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Return the card's template, compiled once."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("git10m", "templates"),
         undefined=jinja2.StrictUndefined,
@@ -96,7 +103,7 @@ def render_card(manifest: Mapping[str, Any], *, found: Survey | None, form: Form
         autoescape=False,  # Markdown; `cell` and `json` below make text safe where it stands.
     )
     environment.filters.update(cell=_cell, json=_json, thousands="{:,}".format, slug=_slug, kind=_kind)
-    return environment.get_template("card.md.j2").render(**_card_values(manifest, found, form))
+    return environment.get_template("card.md.j2")
 
 
 def _card_values(manifest: Mapping[str, Any], found: Survey | None, form: Form) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -91,14 +92,16 @@ def write_report(folder: Path, *, extra_figures: Sequence[Figure] = (), seed: in
     values = _values(found, chosen_tiles(folder, found), chosen_refusals(folder, found))
     script = _text("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = (
-        page_environment()
-        .get_template("report.html.j2")
-        .render(**values, figures=figures, script=script, script_digest=digest)
-    )
+    page = _template().render(**values, figures=figures, script=script, script_digest=digest)
     path = folder / "report.html"
     write_text(path, page)
     return path
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Return the report's template, compiled once."""
+    return page_environment().get_template("report.html.j2")
 
 
 def page_environment() -> jinja2.Environment:
