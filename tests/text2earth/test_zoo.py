@@ -206,7 +206,7 @@ def test_a_zoo_name_is_never_a_folder_that_happens_to_be_called_so(hub, tmp_path
 def test_entries_are_true_where_they_can_be_checked():
     for model in ZOO.values():
         assert model.recipe or model.hub or model.status == "shipped"
-        if model.recipe and model.name != "text2earth-tiny":  # its recipe comes with its weights
+        if model.recipe:
             assert (REPOSITORY / model.recipe.split()[0]).is_file()
         if model.hub:
             assert all(re.fullmatch(r"[0-9a-f]{64}", known) for known in model.hub.sha256.values())

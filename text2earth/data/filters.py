@@ -1,6 +1,6 @@
 """Which rows to keep: a few fixed settings, and an expression over any columns.
 
-    img_quality_score > 4.8 and level >= 12 and licence in ("CC0-1.0", "CC-BY-4.0")
+    img_quality_score > 4.8 and level >= 12 and licence in ("CC0-1.0", "CC-BY-4.0") and "river" in caption
 
 The expression has Python's syntax and nothing of its power: it is taken apart into comparisons, which pyarrow
 computes on whole columns. A comparison with a null is null, and keeps no row, as in SQL; ``x is None`` asks for it.
@@ -36,7 +36,8 @@ _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _MIRRORED = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 _GRAMMAR = (
     "an expression compares columns with values, as in \"img_quality_score > 4.8 and licence in ('CC0-1.0', "
-    '"CC-BY-4.0")\'; there are <, <=, >, >=, ==, !=, in, not in, is None, and, or, not and brackets'
+    '"CC-BY-4.0") and "river" in caption\'; there are <, <=, >, >=, ==, !=, in, not in, is None, and, or, not and '
+    "brackets"
 )
 
 
@@ -146,6 +147,8 @@ def _compared(left: ast.expr, how: ast.cmpop, right: ast.expr, where: str) -> se
     """Return the columns of one comparison, or refuse it."""
     columns = {name for name in (_column(left), _column(right)) if name is not None}
     plain = isinstance(how, tuple(_COMPARISONS))
+    if isinstance(how, ast.In | ast.NotIn) and _column(right) and _is_text(left):
+        return columns
     if not columns or not (plain or _column(left)):
         raise ShardError(f"the filter {where!r} has no column on the left of {ast.unparse(right)!r}; {_GRAMMAR}")
     if isinstance(how, ast.Is | ast.IsNot):
@@ -158,6 +161,10 @@ def _compared(left: ast.expr, how: ast.cmpop, right: ast.expr, where: str) -> se
             if _column(side) is None:
                 _value(side, where)
     return columns
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _column(node: ast.expr) -> str | None:
@@ -234,6 +241,9 @@ class _Reading:
 
     def _compare(self, left: ast.expr, how: ast.cmpop, right: ast.expr) -> Any:
         name, other = _column(left), _column(right)
+        if isinstance(how, ast.In | ast.NotIn) and other is not None:  # "river" in caption
+            found = pc.match_substring(self._read(other), _value(left, self._where))
+            return found if isinstance(how, ast.In) else pc.invert(found)
         if name is None:  # 4.8 < img_quality_score
             mirrored = _MIRRORED.get(type(how), type(how))
             return self._against(self._read(other or ""), mirrored, left)

@@ -134,11 +134,11 @@ def test_the_card_says_what_the_shipped_weights_do(tmp_path):
         answer = CliRunner().invoke(app, [str(word) for word in words])
         assert answer.exit_code == 0, answer.output
 
-    scenes = f"imagery={imagery / 'rasters'}"
+    scenes = f"imagery={imagery}"
     run("classify", recipes / "text2earth-tiny-classes.toml", "--var", scenes, "-o", tmp_path / "classes")
     made = ("--var", f"classes={tmp_path / 'classes'}", "--workers", "1", "-o", tmp_path / "data")
     run("build", recipes / "text2earth-tiny-data.toml", "--var", scenes, *made)
-    held = ("--var", f"imagery={imagery}", "--workers", "1", "-o", tmp_path / "held-out")
+    held = ("--var", scenes, "--workers", "1", "-o", tmp_path / "held-out")
     run("build", recipes / "text2earth-tiny-held-out.toml", *held)
     found = measure(
         load(SHIPPED, device="cpu"),

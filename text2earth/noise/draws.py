@@ -1,4 +1,4 @@
-"""Random numbers keyed by position.
+"""Draws of training, keyed by sample counter.
 
 Every draw of training is a pure function of (seed, sample counter, stream): no generator is carried from one step
 to the next, so that a resumed run, another number of processes or another number of loader workers draws the same
@@ -33,6 +33,9 @@ class Stream(IntEnum):
     MIXTURE = 30
     NOISE_OFFSET = 31
     HAZE = 40
+    PLANE = 50
+    LOW_RESOLUTION = 51
+    LOW_NOISE = 52
 
 
 def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator:

@@ -1,0 +1,67 @@
+"""Pixels of one zoom as a cloud-optimised GeoTIFF, of any size, in little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from git10m.grid import HALF_WORLD_M, pixel_size_m
+from text2earth.provenance import Origin, mark_geotiff
+from text2earth.world.box import Box
+
+__all__ = ["write_cog"]
+
+_BLOCK = 512
+_CACHE_MB = 64
+"""Of GDAL, whose default is a share of the machine's memory."""
+
+
+def write_cog(
+    region: Callable[[int, Box], npt.NDArray[np.uint8]], path: Path, *, zoom: int, box: Box, origin: Origin
+) -> None:
+    """Write a box of a zoom's plane as a lossless COG in EPSG:3857, with overviews, marked synthetic.
+
+    GDAL makes COGs out of another raster only, so a plain GeoTIFF of the same pixels stands beside it meanwhile.
+
+    Args:
+        region: Gives the pixels of a box, uint8 (height, width, 3).
+        path: Where to.
+        zoom: Zoom.
+        box: What to write; x may go on beyond the world's eastern edge.
+        origin: How the pixels are made.
+    """
+    import rasterio
+    from rasterio.shutil import copy
+    from rasterio.transform import from_origin
+    from rasterio.windows import Window
+
+    size = pixel_size_m(zoom)
+    west, north = box.x * size - HALF_WORLD_M, HALF_WORLD_M - box.y * size
+    place = {"crs": "EPSG:3857", "transform": from_origin(west, north, size, size)}
+    shape = {"width": box.width, "height": box.height, "count": 3, "dtype": "uint8", "photometric": "RGB"}
+    blocks = {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK, "interleave": "pixel", "BIGTIFF": "IF_SAFER"}
+    plain = path.with_name(f"{path.name}.plain")
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+            settings = {**shape, **place, **blocks, "compress": "deflate", "zlevel": 1, "predictor": 2}
+            with rasterio.open(plain, "w", driver="GTiff", **settings) as target:
+                for block in _blocks(box):
+                    window = Window(block.x - box.x, block.y - box.y, block.width, block.height)
+                    target.write(np.moveaxis(region(zoom, block), -1, 0), window=window)
+                mark_geotiff(target, origin=origin)
+            cog = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BLOCKSIZE": str(_BLOCK), "BIGTIFF": "IF_SAFER"}
+            copy(plain, path, driver="COG", **cog, OVERVIEW_RESAMPLING="AVERAGE")
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _blocks(box: Box) -> list[Box]:
+    """Return the file's blocks, row by row."""
+    return [
+        Box(x, y, min(_BLOCK, box.right - x), min(_BLOCK, box.bottom - y))
+        for y in range(box.y, box.bottom, _BLOCK)
+        for x in range(box.x, box.right, _BLOCK)
+    ]
