@@ -53,7 +53,6 @@ class WorldModel:
         name: Of the model.
         levels: Zoom levels of the stages, coarsest first, ``log2(network.factor)`` apart.
         steps: Denoising steps of a stage, if a world does not say otherwise.
-        guidance_scale: Of the text, as written into files; guiding is the network's own business.
 
     Raises:
         ModelError: If the levels do not fit the factor.
@@ -63,7 +62,6 @@ class WorldModel:
     name: str
     levels: tuple[int, ...]
     steps: int
-    guidance_scale: float = 1.0
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -149,7 +147,7 @@ class World:
         self.fingerprint = fingerprint(self._facts())
         self._cache = BlockCache(
             self.fingerprint,
-            origin=self._origin(),
+            origin=Origin.of_world(self, level=self.maxzoom),
             folder=cache,
             max_bytes=settings.cache_bytes,
             memory_bytes=settings.memory_bytes,
@@ -384,11 +382,6 @@ class World:
             "rounds": painting.rounds,
             "steps": self._steps,
         }
-
-    def _origin(self) -> Origin:
-        further = (("world", self.fingerprint),)
-        levels, scale = self.model.levels, self.model.guidance_scale
-        return Origin(self.model_name, self.prompt, levels[-1], self.seed, self._steps, scale, further)
 
 
 def _groups(keys: Iterable[BlockKey]) -> Iterable[list[BlockKey]]:
