@@ -95,11 +95,11 @@ class TestWhatItRefuses:
             text2earth.load(broken)
 
     def test_another_factor_than_the_networks(self, folder, tmp_path):
-        with pytest.raises(ModelError, match="factor is 2 in model_index.json, and 4 by the networks"):
+        with pytest.raises(ModelError, match=r"factor is 2 in model_index\.json, and 4 by the networks"):
             text2earth.load(copied(folder, tmp_path, factor=2))
 
     def test_an_index_that_does_not_say_where_it_begins(self, folder, tmp_path):
-        with pytest.raises(ModelError, match="base_level was not given; model_index.json"):
+        with pytest.raises(ModelError, match=r"base_level was not given; model_index\.json"):
             text2earth.load(copied(folder, tmp_path, base_level=None))
 
 
