@@ -10,13 +10,14 @@ import sys
 
 import typer
 
-from text2earth.cli import adapting, encoding, evaluating, outpainting, painting, serving, training, zoo
+from text2earth.cli import adapting, canvas, encoding, evaluating, outpainting, painting, serving, training, zoo
 from text2earth.cli.asking import app
 from text2earth.errors import Text2EarthError
 
 __all__ = [
     "adapting",
     "app",
+    "canvas",
     "encoding",
     "evaluating",
     "main",
