@@ -10,11 +10,22 @@ import sys
 
 import typer
 
-from text2earth.cli import adapting, encoding, evaluating, outpainting, painting, training, zoo
+from text2earth.cli import adapting, encoding, evaluating, outpainting, painting, serving, training, zoo
 from text2earth.cli.asking import app
 from text2earth.errors import Text2EarthError
 
-__all__ = ["adapting", "app", "encoding", "evaluating", "main", "outpainting", "painting", "training", "zoo"]
+__all__ = [
+    "adapting",
+    "app",
+    "encoding",
+    "evaluating",
+    "main",
+    "outpainting",
+    "painting",
+    "serving",
+    "training",
+    "zoo",
+]
 
 
 def main() -> None:
