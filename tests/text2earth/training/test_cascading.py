@@ -229,7 +229,7 @@ class TestConfigurations:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ('[model]\npreset = "tiny"', r"presets with \[cascade\] are .*metaearth-tiny"),
+            ('[model]\npreset = "tiny"', r"presets are metaearth-tiny, .* with \[cascade\]"),
             ('[model]\npreset = "nano"\n[vae]\nsteps = 1\nbatch_size = 1', r"vae with \[cascade\]"),
             ('[model]\npreset = "nano"\nprediction = "flow"', r"model.prediction = 'flow' with \[cascade\]"),
             ('[model]\npreset = "nano"\nstart = "a"', r"model.start with \[cascade\]"),
