@@ -120,6 +120,8 @@ at the level above, {cascade.factor} times coarser.
 
     pipeline = text2earth.load("THIS_FOLDER")
     coarse = pipeline("forest", level={cascade.base_level}).images[0]
+    centre = coarse.crop((24, 24, 40, 40))
+    finer = pipeline("forest", level={cascade.stage_levels[-1]}, low=centre).images[0]
 
 ## Training data
 

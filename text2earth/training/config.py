@@ -416,8 +416,8 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
     presets = PRESETS if config.cascade is None else CASCADES
     if config.model.preset not in presets:
         raise ConfigError(
-            f"{path}: model.preset is {config.model.preset!r}; presets {'without' if presets is PRESETS else 'with'} "
-            f"[cascade] are {', '.join(presets)}"
+            f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(presets)} "
+            f"{'without' if presets is PRESETS else 'with'} [cascade]"
         )
     if config.vae is None and not config.model.start and config.cascade is None:
         raise ConfigError(

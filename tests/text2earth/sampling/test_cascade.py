@@ -190,3 +190,36 @@ class TestANetworkOfWindows:
         }
         assert len(prints) == 3
         assert CascadeNetwork(nano_cascade(guidance=2.0)).fingerprint == network.fingerprint
+
+
+class TestTheCommand:
+    def test_a_window_and_a_finer_one_in_it(self, run, folder, tmp_path):
+        coarse, finer, crop = (tmp_path / f"{name}.png" for name in ("coarse", "finer", "crop"))
+        status, out, _ = run("sample", folder, "water", "--out", coarse, "--json")
+        told = json.loads(out.splitlines()[-1])
+        assert (status, told["width"], told["height"]) == (0, 16, 16)
+        assert {"12", "2.0", "8"} <= set(map(str, told.values()))  # its own steps, guidance and base level
+        with Image.open(coarse) as image:
+            assert "synthetic" in " ".join(map(str, image.info.values())).lower()
+            image.crop((4, 4, 8, 8)).save(crop)
+        assert run("sample", folder, "water", "--level", 10, "--low", crop, "--out", finer)[0] == 0
+        with Image.open(finer) as image:
+            assert image.size == (16, 16)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("sample", "MODEL", "x", "--width", 32), "a cascade paints windows"),
+            (("sample", "MODEL", "x", "--month", 3), "month was given; a cascade takes text and level"),
+            (("sample", "MODEL", "x", "--low", "nowhere.png"), "nowhere.png: there is no such file"),
+            (("inpaint", "MODEL", "x", "--image", "A", "--mask", "A"), "is a cascade and has no autoencoder"),
+            (("convert", "MODEL", "OUT"), "has the components low_encoder, which no other layout knows"),
+        ],
+    )
+    def test_what_it_refuses(self, run, folder, tmp_path, arguments, message):
+        picture = tmp_path / "a.png"
+        Image.new("RGB", (16, 16)).save(picture)
+        given = {"MODEL": folder, "A": picture, "OUT": tmp_path / "out"}
+        status, _, err = run(*(given.get(each, each) for each in arguments))
+        assert status == 2
+        assert message in " ".join(err.split())
