@@ -10,11 +10,23 @@ import sys
 
 import typer
 
-from text2earth.cli import adapting, canvas, encoding, evaluating, painting, training, zoo
+from text2earth.cli import adapting, canvas, encoding, evaluating, outpainting, painting, serving, training, zoo
 from text2earth.cli.asking import app
 from text2earth.errors import Text2EarthError
 
-__all__ = ["adapting", "app", "canvas", "encoding", "evaluating", "main", "painting", "training", "zoo"]
+__all__ = [
+    "adapting",
+    "app",
+    "canvas",
+    "encoding",
+    "evaluating",
+    "main",
+    "outpainting",
+    "painting",
+    "serving",
+    "training",
+    "zoo",
+]
 
 
 def main() -> None:

@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from text2earth.cli.asking import AsJson, app, hide_loading_bars, show
+from text2earth.cli.asking_world import (
+    WorldAreas,
+    WorldBase,
+    WorldBatch,
+    WorldMode,
+    WorldOptions,
+    WorldPrompt,
+    WorldSeed,
+    WorldSteps,
+    WorldThreads,
+)
+from text2earth.errors import ModelError, RequestError
 
 if TYPE_CHECKING:
     from text2earth.evaluation import Measures, Painting
 
-__all__ = ["painting", "seams"]
+__all__ = ["painting", "seams", "world"]
 
 _evaluate = typer.Typer(help="Measure what was painted, beside what is real.", no_args_is_help=True)
 app.add_typer(_evaluate, name="evaluate")
@@ -61,15 +73,75 @@ def painting(
     hide_loading_bars()
     pipeline = load(model)
     if not isinstance(pipeline, Text2EarthPipeline):
-        from text2earth.errors import ModelError
-
-        raise ModelError(f"{model} is an inpainting model; give a text-to-image model")
+        raise ModelError(f"{model} is no text-to-image model; give one, such as text2earth-tiny")
     pipeline.set_progress_bar_config(disable=True)
     patches = [read_patches(folder, size=pipeline.image_size) for folder in (trained, held_out)]
     found = measure(pipeline, trained=patches[0], held_out=patches[1], settings=settings)
     pairs = {" / ".join(pair): share for pair, share in found.word_pairs.items()}
     report = {"model": model, **asdict(found), "word_pairs": pairs}
     show(report, as_json=as_json, text="\n".join(_painting_lines(found)))
+
+
+@_evaluate.command("world")
+def world(
+    model: Annotated[str, typer.Argument(help="Folder of a cascade, or name of a zoo model.")],
+    families: Annotated[int, typer.Option(help="Tiles that are compared with their children.")] = 20,
+    tiles: Annotated[int, typer.Option(help="Tiles that are asked for three times.")] = 20,
+    draw: Annotated[int, typer.Option(help="Seed of the draw of tiles.")] = 0,
+    seed: WorldSeed = 0,
+    prompt: WorldPrompt = "",
+    areas: WorldAreas = None,
+    base: WorldBase = None,
+    mode: WorldMode = None,
+    steps: WorldSteps = None,
+    threads: WorldThreads = None,
+    batch: WorldBatch = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a world: whether children agree with their parents, and tiles are the same each time. Without a cache."""
+    if families < 1 or tiles < 1:
+        raise RequestError(f"--families {families} and --tiles {tiles} were given; at least 1 of each is needed")
+    options = WorldOptions(
+        model,
+        seed=seed,
+        prompt=prompt,
+        areas=areas,
+        base=base,
+        mode=mode,
+        steps=steps,
+        threads=threads,
+        batch=batch,
+    )
+    from text2earth.evaluation import determinism, drawn_tiles, family_agreement
+
+    hide_loading_bars()
+    opened = options.open()
+    doublings = opened.model.network.factor.bit_length() - 1
+    agreements = {
+        name: family_agreement(opened, drawn_tiles(opened, families, seed=draw, levels=levels), levels=below)
+        for name, levels, below in (
+            ("next zoom", tuple(range(opened.minzoom, opened.maxzoom)), 1),
+            ("next stage", opened.model.levels[:-1], doublings),
+        )
+        if levels
+    }
+    levels = tuple(range(opened.minzoom, opened.maxzoom + 1))
+    same = determinism(options.open, drawn_tiles(opened, tiles, seed=draw, levels=levels))
+    report = {
+        "model": model,
+        "fingerprint": opened.fingerprint,
+        "families": {name: {"families": families, **asdict(each)} for name, each in agreements.items()},
+        "determinism": {**asdict(same), "is_exact": same.is_exact},
+    }
+    lines = [
+        f"{families} tiles and their {name}: {each.equal:.4%} of pixels equal, largest difference {each.largest}"
+        for name, each in agreements.items()
+    ]
+    lines.append(
+        f"{same.tiles} tiles asked for twice, and in the other order of a world opened anew: "
+        + ("the same bytes" if same.is_exact else f"{len(same.differing)} differ: {same.differing[:5]}")
+    )
+    show(report, as_json=as_json, text="\n".join(lines))
 
 
 def _measures(found: Measures) -> dict[str, Any]:

@@ -92,23 +92,27 @@ def agreement(parent: Pixels, child: Pixels, *, factor: int) -> Agreement:
     return Agreement(off.size, float((off == 0).mean()), int(off.max()))
 
 
-def drawn_tiles(world: TileWorld, count: int, *, seed: int = 0, above: int = 0) -> list[Address]:
-    """Draw tiles of a world: a level, then a place, each evenly.
+def drawn_tiles(world: TileWorld, count: int, *, levels: Sequence[int], seed: int = 0) -> list[Address]:
+    """Draw tiles of a world: a level, then a place, each evenly; no tile twice while a level has others.
 
     Args:
-        world: Whose levels.
-        count: How many; a coarse level may give one twice.
+        world: Whose tiles.
+        count: How many.
+        levels: To draw from.
         seed: Of the draw.
-        above: Levels that must be left below a tile, for children.
 
     Raises:
-        RequestError: If the world has too few levels.
+        RequestError: If the world has not those levels.
     """
-    if world.maxzoom - above < world.minzoom:
-        raise RequestError(f"the world has the levels {world.minzoom}–{world.maxzoom}; none has one {above} finer")
-    draws = np.random.default_rng(seed)
-    levels = draws.integers(world.minzoom, world.maxzoom - above + 1, count)
-    return [(z, int(draws.integers(0, 1 << z)), int(draws.integers(0, 1 << z))) for z in levels.tolist()]
+    if not levels or min(levels) < world.minzoom or max(levels) > world.maxzoom:
+        raise RequestError(f"levels {[*levels]} were asked for; the world has {world.minzoom}–{world.maxzoom}")
+    draws, found = np.random.default_rng(seed), dict[Address, None]()
+    for _ in range(50 * count):
+        if len(found) == count:
+            break
+        z = int(draws.choice(np.array(levels)))
+        found[z, int(draws.integers(0, 1 << z)), int(draws.integers(0, 1 << z))] = None
+    return [*found]
 
 
 def family_agreement(world: TileWorld, parents: Sequence[Address], *, levels: int = 1) -> Agreement:

@@ -1,7 +1,10 @@
 """Agreement of children and parents, and determinism, on worlds whose faults are known."""
 
+import json
+
 import numpy as np
 import pytest
+from small_cascades import nano_cascade
 
 from text2earth.errors import RequestError
 from text2earth.evaluation import agreement, determinism, drawn_tiles, family_agreement
@@ -40,15 +43,16 @@ def test_a_parent_is_the_rounded_mean_of_its_children():
 
 
 def test_families_of_a_world():
-    parents = drawn_tiles(Terrain(), 4, above=2)
-    assert {z for z, _, _ in parents} <= {0, 1} and parents == drawn_tiles(Terrain(), 4, above=2)
+    parents = drawn_tiles(Terrain(), 4, levels=(0, 1))
+    assert {z for z, _, _ in parents} == {0, 1} and parents == drawn_tiles(Terrain(), 4, levels=(0, 1))
+    assert len(set(parents)) == 4 and len(drawn_tiles(Terrain(), 40, levels=(0, 1))) == 5  # there are no more
     exact = family_agreement(Terrain(), [(2, 1, 3), (2, 0, 0)])
     assert (exact.equal, exact.largest, exact.pixels) == (1.0, 0, 2 * 256 * 256 * 3)
     assert family_agreement(Terrain(), [(1, 1, 1)], levels=2).largest == 0
     spoilt = family_agreement(Terrain(fault=(2, 1, 3)), [(2, 1, 3), (2, 0, 0)])
     assert spoilt.largest > 0 and spoilt.equal == pytest.approx(1 - 3 / spoilt.pixels)
-    with pytest.raises(RequestError, match="the world has the levels 0–3; none has one 4 finer"):
-        drawn_tiles(Terrain(), 1, above=4)
+    with pytest.raises(RequestError, match=r"levels \[3, 4\] were asked for; the world has 0–3"):
+        drawn_tiles(Terrain(), 1, levels=(3, 4))
 
 
 def test_tiles_are_asked_for_twice_and_in_the_other_order():
@@ -73,3 +77,22 @@ def test_a_world_that_depends_on_what_was_asked_before_is_found_out():
     tiles = [(3, 1, 2), (0, 0, 0), (2, 3, 3)]
     found = determinism(Drunken, tiles)
     assert found.differing == ((0, 0, 0),) and not found.is_exact
+
+
+def test_the_command_measures_the_world_of_a_cascade(run, tmp_path):
+    nano_cascade(base_level=2, stages=2, steps=2).save_pretrained(tmp_path / "cascade")
+    asked = (tmp_path / "cascade", "--families", 2, "--tiles", 2, "--prompt", "water", "--threads", 1, "--batch", 64)
+    status, out, _ = run("evaluate", "world", *asked, "--json")
+    report = json.loads(out.splitlines()[-1])
+    assert status == 0 and report["determinism"]["is_exact"] and report["determinism"]["tiles"] == 2
+    for name in ("next zoom", "next stage"):
+        assert report["families"][name]["equal"] >= 0.999 and report["families"][name]["largest"] <= 1
+    status, _, err = run("evaluate", "world", tmp_path / "cascade", "--tiles", 0)
+    assert status == 2 and "--tiles 0 were given; at least 1" in err
+    status, _, err = run("evaluate", "world", tmp_path / "none")
+    assert status == 2 and "none" in err
+
+
+def test_only_a_cascade_has_a_world(run, model_folder):
+    status, _, err = run("evaluate", "world", model_folder)
+    assert status == 2 and "paints single images, not a world" in err

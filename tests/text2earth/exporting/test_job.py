@@ -1,7 +1,7 @@
 """Exports that are killed, asked for again, or cannot be."""
 
 import os
-import signal
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,38 +18,56 @@ AREA = Area(0.0, 40.0, 30.0, 55.0)
 NAMES = ["alps.tif", "alps.pmtiles", "alps.mbtiles", "alps", "alps.gif"]
 
 KILLED = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from made_world import MadeWorld, kill_after
-from text2earth.exporting import Area, Film, Flight, Tiles, export, job, parts
+from text2earth.exporting import Area, Film, Flight, Tiles, export, parts
 
-target, painted, written = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-world = MadeWorld(before=kill_after(painted))
-if written:  # kill while the target is written, which the painted tiles are read for one by one
-    strike, seen = kill_after(written), parts.Image.open
-    inside = parts.Parts.tiles
-    parts.Parts.tiles = lambda self: (tile for tile in inside(self) if strike([tile]) is None)
-    parts.Image.open = lambda *given: strike(given) or seen(*given)
-area = Area(0.0, 40.0, 30.0, 55.0)
-wanted = Tiles(area, (6, 6) if target.suffix == ".tif" else (4, 6))
-if target.suffix == ".gif":
-    wanted = Film(Flight(11.0, 48.0, zooms=(3, 6), width=800, height=600, seconds=1, fps=4))
-export(world, wanted, target)
-print("came to its end")
+def run(target, painted, written):
+    world = MadeWorld(before=kill_after(painted))
+    if written:  # kill while the target is written, for which the painted tiles are read one by one
+        strike, opened, listed = kill_after(written), parts.Image.open, parts.Parts.tiles
+        parts.Parts.tiles = lambda self: (tile for tile in listed(self) if strike([tile]) is None)
+        parts.Image.open = lambda *given: strike(given) or opened(*given)
+    if target.suffix == ".gif":
+        return export(world, Film(Flight(11.0, 48.0, zooms=(3, 6), width=800, height=600, seconds=1, fps=4)), target)
+    return export(world, Tiles(Area(0.0, 40.0, 30.0, 55.0), (6, 6) if target.suffix == ".tif" else (4, 6)), target)
+
+for name, painted, written in zip(sys.argv[1::3], map(int, sys.argv[2::3]), map(int, sys.argv[3::3])):
+    child = os.fork()  # a process of its own, which need not load everything again
+    if not child:
+        run(Path(name), painted, written)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (name, status)
 """
 
+NEVER = 1 << 30
+LEFT = (".part", ".part-wal", ".part-shm", ".new", ".new.plain")
 
-def killed(target: Path, *, painted: int = 1 << 30, written: int = 0) -> None:
-    """Run an export in a process of its own that is killed on the way."""
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """A folder of exports that were killed: while painting in ``early``, then while writing in ``late``."""
+    folder = tmp_path_factory.mktemp("killed")
+    runs = [[str(folder / "early" / "alps.pmtiles"), "16", "0"]]
+    for name in NAMES:
+        runs += [[str(folder / "late" / name), "16", "0"], [str(folder / "late" / name), str(NEVER), "3"]]
     places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(target), str(painted), str(written)],
+    subprocess.run(
+        [sys.executable, "-c", KILLED, *(word for words in runs for word in words)],
         env=os.environ | {"PYTHONPATH": places},
-        capture_output=True,
-        text=True,
-        check=False,
+        check=True,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    return folder
+
+
+@pytest.fixture
+def early(killed, tmp_path) -> Path:
+    """The target of an export that was killed when it had painted a batch."""
+    shutil.copytree(killed / "early", tmp_path, dirs_exist_ok=True)
+    assert not (tmp_path / "alps.pmtiles").exists()
+    return tmp_path / "alps.pmtiles"
 
 
 def wanted_of(target: Path) -> Tiles | Film:
@@ -64,24 +82,20 @@ def content_of(target: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_killed_export_goes_on_and_ends_as_if_nothing_had_been(tmp_path, world, name):
-    there, here = tmp_path / "killed" / name, tmp_path / "quiet" / name
+def test_a_killed_export_goes_on_and_ends_as_if_nothing_had_been(killed, tmp_path, world, name):
+    there, here = killed / "late" / name, tmp_path / name
+    assert not there.exists()
+    assert there.with_name(f"{name}.part").exists()
     done = export(MadeWorld(), wanted_of(here), here)
-    killed(there, painted=16)
-    assert not there.exists()
-    killed(there, written=3)
-    assert not there.exists()
     again = export(world, wanted_of(there), there)
     assert again["painted"] == len(world.asked) == 0  # the second process painted what the first had not
     assert content_of(there) == content_of(here)
     assert again | {"out": "", "painted": 0} == done | {"out": "", "painted": 0}
-    beside = {path.name for path in there.parent.iterdir()}
-    assert beside == {path.name for path in here.parent.iterdir()}
+    assert not [there.with_name(name + rest) for rest in LEFT if there.with_name(name + rest).exists()]
 
 
-def test_what_was_painted_is_not_painted_again(tmp_path, world):
-    killed(tmp_path / "alps.pmtiles", painted=16)
-    done = export(world, wanted_of(tmp_path / "alps.pmtiles"), tmp_path / "alps.pmtiles")
+def test_what_was_painted_is_not_painted_again(early, world):
+    done = export(world, wanted_of(early), early)
     assert done["tiles"] - done["painted"] >= 16
     assert done["painted"] == len(world.asked) > 0
 
@@ -119,17 +133,15 @@ def test_killed_between_the_target_and_the_cleaning_it_is_done(tmp_path, world, 
         (MadeWorld(prompt="sand"), r"prompt \(\"fields & <woods>\" there, \"sand\" here\)"),
     ],
 )
-def test_a_part_of_another_world_is_refused(tmp_path, other, message):
-    killed(tmp_path / "alps.pmtiles", painted=16)
+def test_a_part_of_another_world_is_refused(early, other, message):
     with pytest.raises(ExportError, match=message):
-        export(other, wanted_of(tmp_path / "alps.pmtiles"), tmp_path / "alps.pmtiles")
+        export(other, wanted_of(early), early)
     assert other.asked == []
 
 
-def test_a_part_of_another_request_is_refused(tmp_path, world):
-    killed(tmp_path / "alps.pmtiles", painted=16)
+def test_a_part_of_another_request_is_refused(early, world):
     with pytest.raises(ExportError, match=r"tiles \(\"png\" there, \"jpg\" here\)"):
-        export(world, Tiles(AREA, (4, 6), "jpg"), tmp_path / "alps.pmtiles")
+        export(world, Tiles(AREA, (4, 6), "jpg"), early)
 
 
 def test_a_file_that_is_no_part_is_refused(tmp_path, world):

@@ -71,12 +71,16 @@ async function showWorld() {
   const told = await answer.json();
   if (!answer.ok) return complain(told.error);
   map.getSource("world").setTiles([tileAddress(told.world)]);
+  fillForm();
+  listAreas();
+  remember();
+}
+
+function fillForm() {
   $("prompt").value = state.prompt;
   $("seed").value = state.seed;
   $("tilejson").href = `tilejson.json?${query()}`;
   $("wmts").href = `WMTSCapabilities.xml?${query()}`;
-  listAreas();
-  remember();
 }
 
 function listAreas() {
@@ -127,7 +131,7 @@ function listLevels() {
   for (let level = about.minzoom; level <= about.maxzoom; level += 1) {
     const metres = EQUATOR_M / (256 * 2 ** level);
     const size = metres >= 1000 ? `${(metres / 1000).toPrecision(2)} km` : `${Number(metres.toPrecision(2))} m`;
-    $("level").add(new Option(`${level} – ${size} a pixel at the equator`, level));
+    $("level").add(new Option(`${level} – ${size} a pixel`, level));
   }
 }
 
@@ -283,6 +287,7 @@ async function begin() {
   const told = await world.json();
   if (world.ok) about.world = told.world;
   else { complain(told.error); Object.assign(state, { prompt: about.prompt, seed: about.seed, areas: [] }); }
+  fillForm();
   $("about").textContent = `Painted by ${about.model}, a generative model, at the levels ${about.minzoom} to ${about.maxzoom}.`;
   for (const id of ["world", "repaint", "draw", "middle"]) $(id).hidden = about.fixed && !["draw", "middle"].includes(id);
   if (typeof maplibregl === "undefined") {
@@ -297,11 +302,11 @@ async function begin() {
   });
   map.touchZoomRotate.disableRotation();
   map.addControl(new maplibregl.NavigationControl({ showCompass: false }), "top-right");
-  map.addControl(new maplibregl.ScaleControl(), "bottom-left");
+  map.addControl(new maplibregl.ScaleControl(), "bottom-right");
   listLevels();
   listen();
   showLevel();
-  map.once("load", showWorld);
+  map.once("style.load", listAreas);
   addEventListener("hashchange", () => { map.jumpTo(recall()); showWorld(); });
   globalThis.synthetic = { map, state, tally };  // for whoever wants to look from the console
 }
