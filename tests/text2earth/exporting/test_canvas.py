@@ -117,7 +117,7 @@ from small_networks import AnalyticNetwork
 from text2earth.exporting.canvas import Canvas, write_canvas
 from text2earth.world import Box, World, WorldModel, WorldSettings
 side, out = int(sys.argv[1]), Path(sys.argv[2])
-model = WorldModel(AnalyticNetwork(window=256, texture=0.02), "analytic", (10, 12), 1)
+model = WorldModel(AnalyticNetwork(window=256, texture=0.02), "analytic", (10, 12), 2)
 world = World.open(model, settings=WorldSettings(mode="trimmed", threads=1, memory_bytes=4 << 20))
 write_canvas(world, out, canvas=Canvas(12, Box(65536, 65536, side, side)))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
