@@ -1,6 +1,6 @@
 """A server in a process of its own, whose world is painted by a network that costs nothing.
 
-python tests/serve_small_world.py --cache DIR --port N [--reach G]
+python tests/serve_small_world.py --cache DIR --port N
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def world_model() -> WorldModel:
     return WorldModel(AnalyticNetwork(), "analytic", (4, 6, 8), steps=2)
 
 
-def opener(cache: Path | None):
+def opener(cache: Path | None, **more: int):
     """What opens worlds of the model."""
-    model, settings = world_model(), WorldSettings(threads=1)
+    model, settings = world_model(), WorldSettings(threads=1, **more)
 
     def open_world(chosen: Chosen) -> World:
         return World.open(

@@ -15,7 +15,7 @@ from text2earth.serving import Area, Chosen
 from text2earth.serving.pages import maplibre_file
 
 SETTLED = """new Promise(done => {
-  const end = Date.now() + 60000;
+  const end = Date.now() + 100000;
   const look = () => {
     const page = globalThis.synthetic;
     const idle = page && page.map.loaded() && page.map.areTilesLoaded() && page.tally.asked === page.tally.come;
@@ -58,6 +58,7 @@ def drag(browser: Browser, *points: tuple[float, float]) -> None:
         browser.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_fits_is_readable_says_synthetic_and_asks_nobody_else(
@@ -82,12 +83,14 @@ def test_the_page_fits_is_readable_says_synthetic_and_asks_nobody_else(
     browser.media()
 
 
+@pytest.mark.slow
 def test_pan_and_zoom_bring_the_tiles_of_the_place(browser: Browser, server: Running):
     show(browser, server)
     server.world.batches.clear()
     drag(browser, (800, 400), (700, 400), (400, 400))
     assert browser.run(SETTLED)
-    browser.run("(() => { const s = document.querySelector('#level'); s.value = 8; s.dispatchEvent(new Event('change')); })()")
+    browser.run("document.querySelector('#level').value = 8")
+    browser.run("document.querySelector('#level').dispatchEvent(new Event('change'))")
     browser.run("new Promise(done => globalThis.synthetic.map.once('idle', () => done(1)))")
     assert browser.run(SETTLED)
 
@@ -102,6 +105,7 @@ def test_pan_and_zoom_bring_the_tiles_of_the_place(browser: Browser, server: Run
     assert abs(colour[0] - (colour[4] + 180) / 360 * 256) <= 2  # red tells the longitude
 
 
+@pytest.mark.slow
 def test_prompt_and_seed_choose_another_world(browser: Browser, server: Running):
     show(browser, server)
     assert browser.run("[document.querySelector('#prompt').value, document.querySelector('#seed').value]") == [
@@ -118,6 +122,7 @@ def test_prompt_and_seed_choose_another_world(browser: Browser, server: Running)
     assert faults(browser) == []
 
 
+@pytest.mark.slow
 def test_a_box_is_drawn_repainted_and_undone(browser: Browser, server: Running):
     show(browser, server)
     browser.click("#draw")
@@ -144,6 +149,7 @@ def test_a_box_is_drawn_repainted_and_undone(browser: Browser, server: Running):
     assert faults(browser) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "tif"])
 def test_the_view_is_downloaded(browser: Browser, server: Running, tmp_path: Path, kind: str):
     import rasterio
@@ -160,6 +166,7 @@ def test_the_view_is_downloaded(browser: Browser, server: Running, tmp_path: Pat
     assert faults(browser) == []
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_asked_again(browser: Browser, start):
     from text2earth.serving import ServerSettings
 
