@@ -35,19 +35,24 @@ _FLAGS = (
 _STARTS_IN_S = 60
 
 
+_DRAWS_MAPS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+"""WebGL without a graphics card."""
+
+
 @contextmanager
-def chromium(scratch: Path) -> Iterator[Browser]:
+def chromium(scratch: Path, *, webgl: bool = False) -> Iterator[Browser]:
     """Start a browser with a profile of its own; skips the test where there is none.
 
     Args:
         scratch: A folder for its profile.
+        webgl: Whether its pages draw with WebGL.
     """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no chromium on this machine: pages are not opened")
     profile = scratch / "profile"
     process = subprocess.Popen(
-        [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        [program, *_FLAGS, *(_DRAWS_MAPS if webgl else ()), f"--user-data-dir={profile}", "about:blank"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -72,6 +77,7 @@ class Browser:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._number = 0
         self._scripted = True
+        self._own: tuple[str, ...] = ("data:", "file:")
         self._waiting: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.dialogs: list[str] = []
@@ -95,14 +101,19 @@ class Browser:
         """Send one command of the DevTools protocol and return its result."""
         return self._loop.run_until_complete(self._ask(method, **parameters))
 
-    def open(self, page: Path, *, width: int = 1280, height: int = 900, fragment: str = "") -> Self:
-        """Show a page on a screen of some size and wait until it is loaded."""
+    def open(self, page: Path | str, *, width: int = 1280, height: int = 900, fragment: str = "") -> Self:
+        """Show a file, or a page of a server at an address, on a screen of some size and wait until it is loaded.
+
+        A file may ask nothing of the network, a page nothing of any other server; what does is a fault.
+        """
         self.screen(width, height)
         # A page that differs in its fragment alone would not be loaded again.
         self._load("about:blank")
         self.faults.clear()
         self.dialogs.clear()
-        self._load(page.as_uri() + fragment)
+        address = page if isinstance(page, str) else page.as_uri()
+        self._own = ("data:", "file:") if isinstance(page, Path) else ("data:", f"blob:{address}", address)
+        self._load(address + fragment)
         self._settle("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
         return self
 
@@ -210,7 +221,7 @@ class Browser:
             self.faults.append(str(told["args"]))
         elif event == "Log.entryAdded":
             self.faults.append(f"{told['entry']['level']}: {told['entry']['text']}")
-        elif event == "Network.requestWillBeSent" and not told["request"]["url"].startswith(("data:", "file:")):
+        elif event == "Network.requestWillBeSent" and not told["request"]["url"].startswith(self._own):
             self.faults.append(f"asks for {told['request']['url']}")
         elif event == "Page.javascriptDialogOpening":
             self.dialogs.append(told["message"])

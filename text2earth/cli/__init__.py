@@ -10,11 +10,23 @@ import sys
 
 import typer
 
-from text2earth.cli import adapting, encoding, evaluating, exporting, painting, training, zoo
+from text2earth.cli import adapting, encoding, evaluating, exporting, outpainting, painting, serving, training, zoo
 from text2earth.cli.asking import app
 from text2earth.errors import Text2EarthError
 
-__all__ = ["adapting", "app", "encoding", "evaluating", "exporting", "main", "painting", "training", "zoo"]
+__all__ = [
+    "adapting",
+    "app",
+    "encoding",
+    "evaluating",
+    "exporting",
+    "main",
+    "outpainting",
+    "painting",
+    "serving",
+    "training",
+    "zoo",
+]
 
 
 def main() -> None:

@@ -83,7 +83,8 @@ class LowResolutionEncoder(ModelMixin, ConfigMixin):
             absent: bool (B,), True where there is no condition.
         """
         known = self.trunk.features(low)
-        scale = float(self.config.factor // self.config.patch)
+        settings: Any = self.config
+        scale = float(settings.factor // settings.patch)
         if scale > 1.0:
             known = functional.interpolate(known, scale_factor=scale, mode="bilinear", align_corners=False)
         maps = torch.where(absent[:, None, None, None], self.null_map[None, :, None, None], known)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import ImagePipelineOutput, UNet2DConditionModel
+from diffusers import ImagePipelineOutput
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
 
 from text2earth.conditioning import NULL, Condition, embed, tokenize
 from text2earth.errors import ModelError, RequestError
-from text2earth.models import Encoded, LowResolutionEncoder, predict_window
+from text2earth.models import Encoded, predict_window
 from text2earth.sampling.asking import conditions_of
 from text2earth.sampling.pictures import pixels_of
 
@@ -70,8 +70,8 @@ class MetaEarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         self,
         text_encoder: Any,
         tokenizer: Any,
-        unet: UNet2DConditionModel,
-        low_encoder: LowResolutionEncoder,
+        unet: Any,
+        low_encoder: Any,
         scheduler: Any,
         base_level: int | None = None,  # with a default: what has none is a component to diffusers
         stage_levels: list[int] | None = None,
@@ -223,7 +223,7 @@ class MetaEarthPipeline(DiffusionPipeline):  # type: ignore[misc]
         steps = int(self.config.steps) if num_inference_steps is None else num_inference_steps
         if steps < 1:
             raise RequestError(f"num_inference_steps is {steps}; at least 1 is needed")
-        asked = {
+        asked: dict[str, Any] = {
             "low": pixels,
             "level": chosen,
             "text": self.encode_prompt([condition.prompt for condition in conditions]),
@@ -272,7 +272,8 @@ class MetaEarthPipeline(DiffusionPipeline):  # type: ignore[misc]
     @property
     def size_step(self) -> int:
         """What the sides of a window must be multiples of, in pixels."""
-        return int(self.low_encoder.config.patch) * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        halvings = len(self.unet.config.block_out_channels) - 1
+        return int(self.low_encoder.config.patch * 2**halvings)
 
     def _output(self, images: torch.Tensor, *, output_type: str, return_dict: bool) -> Any:
         images = images.float().clamp(0.0, 1.0)
@@ -302,7 +303,8 @@ class CascadeNetwork:
                 "a cascade has DDIMScheduler"
             )
         self.pipeline = pipeline
-        self._alphas = pipeline.scheduler.alphas_cumprod.to(pipeline.device, torch.float32)
+        alphas: torch.Tensor = pipeline.scheduler.alphas_cumprod
+        self._alphas: torch.Tensor = alphas.to(pipeline.device, torch.float32)
         self._fingerprint = ""
         self._null = pipeline.encode_prompt(NULL.prompt)
 
@@ -329,7 +331,8 @@ class CascadeNetwork:
 
     def encode(self, prompts: Sequence[str]) -> torch.Tensor:
         """Return the text states (P, L, D) of prompts; ``""`` is the null."""
-        return self.pipeline.encode_prompt(prompts)
+        states: torch.Tensor = self.pipeline.encode_prompt(prompts)
+        return states
 
     @torch.no_grad()
     def denoise(
@@ -351,7 +354,8 @@ class CascadeNetwork:
             clean = signal * noisy - spread * found
         else:
             clean = (noisy - spread * found) / signal
-        return clean.clamp(-1.0, 1.0)
+        bounded: torch.Tensor = clean.clamp(-1.0, 1.0)
+        return bounded
 
 
 def _refuse_other_parts(unet: Any, low_encoder: Any) -> None:

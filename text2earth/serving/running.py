@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -58,24 +59,16 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def serve(
-    app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000, ready: Callable[[str], None] | None = None
-) -> None:
+def serve(app: FastAPI, *, listening: socket.socket, ready: Callable[[str], None] | None = None) -> None:
     """Serve until interrupted; what is being answered then has a few seconds.
 
     Args:
         app: The application.
-        host: Name or address of this machine; as it stands, only this machine can ask.
-        port: 0 takes a free one.
-        ready: Called with the server's address once it listens.
-
-    Raises:
-        RequestError: If the port cannot be had.
+        listening: What `listen` returned.
+        ready: Called with the server's address before the first request is answered.
     """
-    listening = listen(host, port)
-    name = f"[{host}]" if ":" in host else host
-    server = Server(app)
+    host, port = listening.getsockname()[:2]
     if ready is not None:
-        ready(f"http://{name}:{listening.getsockname()[1]}")
-    with listening:
-        server.run(sockets=[listening])
+        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again once it has stopped
+        Server(app).run(sockets=[listening])

@@ -400,10 +400,10 @@ def _groups(keys: Iterable[BlockKey]) -> Iterable[list[BlockKey]]:
 
 def _loaded(name: str | Path) -> WorldModel:
     """Read a cascade."""
-    from text2earth.sampling import load
+    from text2earth.sampling import CascadeNetwork, MetaEarthPipeline, load
 
     pipeline = load(name)
-    network = getattr(pipeline, "window_network", None)
-    if network is None:
+    if not isinstance(pipeline, MetaEarthPipeline):
         raise ModelError(f"{name} paints single images, not a world; give a cascade, such as metaearth-tiny")
-    return WorldModel(network, Path(name).name, tuple(pipeline.config.stage_levels), int(pipeline.config.steps))
+    config = pipeline.config
+    return WorldModel(CascadeNetwork(pipeline), Path(name).name, tuple(config.stage_levels), int(config.steps))

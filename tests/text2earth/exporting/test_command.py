@@ -10,8 +10,7 @@ from pmtiles.reader import MmapSource, Reader
 from small_cascades import nano_cascade
 
 from git10m.cli import app as git10m
-from text2earth.sampling import CascadeNetwork, load
-from text2earth.world import Box, World, WorldModel, WorldSettings
+from text2earth.world import Box, World, WorldSettings
 
 ROOT = Path(__file__).parents[3]
 THERE = ("--bbox", -1.5, 46.0, 1.0, 47.0)
@@ -27,16 +26,6 @@ def cascade(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def joined(monkeypatch):
-    def loaded(name):
-        pipeline = load(name)
-        settings = pipeline.config
-        return WorldModel(CascadeNetwork(pipeline), Path(name).name, tuple(settings.stage_levels), settings.steps)
-
-    monkeypatch.setattr("text2earth.world.world._loaded", loaded)
 
 
 ASKED = "--prompt", "a lake", "--seed", 3, "--steps", 2, "--threads", 1

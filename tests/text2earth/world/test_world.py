@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
 import pytest
 import torch
+from small_cascades import nano_cascade
 from small_worlds import cheap_model, cheap_world, digests
 
 from text2earth.errors import ModelError, RequestError, WorldError
+from text2earth.sampling import CascadeNetwork
 from text2earth.world import Box, WorldModel, block_mean
 
 
@@ -56,17 +57,12 @@ def test_tiles_are_the_same_cold_warm_in_any_order_alone_and_together(tmp_path):
     assert len({digest(tile) for tile in backwards}) == len(places)
 
 
-def families(count: int, *, seed: int = 0) -> Iterator[tuple[int, int, int]]:
-    """Parents above every zoom, at random places."""
-    yield from some_places(count, seed=seed, zooms=(2, 3, 4, 5))
-
-
-def agreement(world, places) -> tuple[float, int]:
-    """Share of pixels that are the mean of the zoom below, and the largest difference."""
+def agreement(world, places, *, side: int = 256) -> tuple[float, int]:
+    """Share of the pixels of tiles' corners that are the mean of the zoom below, and the largest difference."""
     equal, most, pixels = 0, 0, 0
     for z, x, y in places:
-        parent = world.tile(z, x, y)
-        children = world.region(z + 1, Box(2 * x * 256, 2 * y * 256, 512, 512))
+        parent = world.region(z, Box(256 * x, 256 * y, side, side))
+        children = world.region(z + 1, Box(512 * x, 512 * y, 2 * side, 2 * side))
         difference = np.abs(block_mean(children, factor=2).astype(int) - parent)
         equal, most, pixels = (
             equal + int((difference == 0).sum()),
@@ -78,14 +74,14 @@ def agreement(world, places) -> tuple[float, int]:
 
 def test_every_zoom_is_the_mean_of_the_next():
     world = cheap_world(prompt="a lake")
-    assert agreement(world, [(2, 1, 2), (3, 2, 5)]) == (1.0, 0)
-    parent, child = world.region(2, Box(256, 512, 128, 128)), world.region(4, Box(1024, 2048, 512, 512))
+    assert agreement(world, [(2, 1, 2), (3, 2, 5), (4, 4, 10), (5, 8, 20)], side=64) == (1.0, 0)
+    parent, child = world.region(2, Box(256, 512, 64, 64)), world.region(4, Box(1024, 2048, 256, 256))
     assert np.array_equal(block_mean(child, factor=4), parent)
 
 
 def test_a_factor_of_two_has_no_zooms_between():
     world = cheap_world(cheap_model(levels=(3, 4), factor=2))
-    assert agreement(world, [(3, 2, 5)]) == (1.0, 0)
+    assert agreement(world, [(3, 2, 5)], side=64) == (1.0, 0)
 
 
 def test_the_antimeridian_is_a_place_like_any_other():
@@ -198,6 +194,16 @@ def test_the_cost_of_a_cold_tile_is_bounded(mode):
         assert max(costs) == most
 
 
+def test_a_cascade_paints_a_world():
+    """Random weights. A block is the same whatever is painted beside it, in the rows of a batch that it shares."""
+    model = WorldModel(CascadeNetwork(nano_cascade(base_level=2, stages=2, image_size=64)), "nano", (2, 4), 1)
+    together = cheap_world(model, prompt="a forest", mode="trimmed").region(4, Box(64, 512, 128, 64))
+    assert together.std() > 1
+    alone = cheap_world(model, prompt="a forest", mode="trimmed")
+    assert np.array_equal(alone.region(4, Box(128, 512, 64, 64)), together[:, 64:])
+    assert np.array_equal(block_mean(together, factor=4), alone.region(2, Box(16, 128, 32, 16)))
+
+
 @pytest.mark.slow
 def test_two_hundred_tiles_are_the_same_from_two_processes_in_two_orders_warm_and_in_crowds(tmp_path):
     places = some_places(200, seed=1)
@@ -217,5 +223,5 @@ def test_two_hundred_tiles_are_the_same_from_two_processes_in_two_orders_warm_an
 @pytest.mark.slow
 def test_five_hundred_families_agree():
     world = cheap_world(seed=7, prompt="fields", memory_bytes=1 << 28)
-    equal, most = agreement(world, families(500, seed=3))
+    equal, most = agreement(world, some_places(500, seed=3, zooms=(2, 3, 4, 5)))
     assert equal >= 0.999 and most <= 1
