@@ -10,7 +10,18 @@ import sys
 
 import typer
 
-from text2earth.cli import adapting, canvas, encoding, evaluating, outpainting, painting, serving, training, zoo
+from text2earth.cli import (
+    adapting,
+    canvas,
+    encoding,
+    evaluating,
+    exporting,
+    outpainting,
+    painting,
+    serving,
+    training,
+    zoo,
+)
 from text2earth.cli.asking import app
 from text2earth.errors import Text2EarthError
 
@@ -20,6 +31,7 @@ __all__ = [
     "canvas",
     "encoding",
     "evaluating",
+    "exporting",
     "main",
     "outpainting",
     "painting",

@@ -6,6 +6,6 @@ target itself is written from there, under a temporary name, and appears when it
 
 from text2earth.exporting.area import Area
 from text2earth.exporting.flight import Flight
-from text2earth.exporting.job import ENDINGS, ExportableWorld, Film, Tiles, export
+from text2earth.exporting.job import ENDINGS, ExportableWorld, Film, Tiles, export, format_of
 
-__all__ = ["ENDINGS", "Area", "ExportableWorld", "Film", "Flight", "Tiles", "export"]
+__all__ = ["ENDINGS", "Area", "ExportableWorld", "Film", "Flight", "Tiles", "export", "format_of"]
