@@ -24,6 +24,7 @@ from text2earth.errors import ModelError
 from text2earth.models import Cascade, Text2Earth
 
 __all__ = [
+    "COMPONENTS",
     "MODEL_INDEX",
     "TrainingState",
     "latest_state",
@@ -40,7 +41,7 @@ __all__ = [
 
 MODEL_INDEX = "model_index.json"
 _TENSORS = ("weights", "ema", "optimizer", "powers")
-_COMPONENTS = {
+COMPONENTS: Mapping[str, tuple[str, str]] = {
     "vae": ("diffusers", "AutoencoderKL"),
     "text_encoder": ("transformers", "CLIPTextModel"),
     "tokenizer": ("transformers", "CLIPTokenizer"),
@@ -50,6 +51,7 @@ _COMPONENTS = {
     "low_encoder": ("text2earth.models.cascade", "LowResolutionEncoder"),
     "scheduler": ("diffusers", "EulerDiscreteScheduler"),
 }
+"""Library and class of each component, as an index names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def _put(
     import diffusers
 
     parts = (*model.networks(), "tokenizer", "scheduler")
-    components = {name: where for name, where in _COMPONENTS.items() if name in parts}
+    components = {name: where for name, where in COMPONENTS.items() if name in parts}
     components["scheduler"] = ("diffusers", type(scheduler).__name__)
     written: dict[str, Any] = {
         "_class_name": index[0],
@@ -182,7 +184,7 @@ def _put(
         (fresh / "README.md").write_text(card, encoding="utf-8")
         (fresh / MODEL_INDEX).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     (folder / MODEL_INDEX).unlink(missing_ok=True)
-    for name in _COMPONENTS:
+    for name in COMPONENTS:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (*components, "README.md", MODEL_INDEX):
         (staging / name).replace(folder / name)

@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,13 +9,15 @@ from diffusers import StableDiffusionPipeline
 from diffusers.loaders import single_file_utils as theirs
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from small_models import nano_preset
 from stock_pipeline import paint_ours, paint_stock
 
 import text2earth
+from text2earth.checkpoints import save_model
 from text2earth.converting import convert
 from text2earth.converting.single_file import ldm_weights
 from text2earth.errors import ModelError
-from text2earth.models import PRESETS, build, train_tokenizer
+from text2earth.models import PRESETS, Inputs, build, train_tokenizer
 
 # What stock pipelines and schedulers of diffusers 0.42 do with NumPy 2, and what it says of its own single files.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -112,6 +116,41 @@ def test_a_single_file_from_elsewhere_needs_a_config(model_folder, tmp_path):
         convert(tmp_path / "foreign.safetensors", tmp_path / "back")
     convert(tmp_path / "foreign.safetensors", tmp_path / "back", config=model_folder)
     assert_same_model(model_folder, tmp_path / "back")
+
+
+def test_text_windows_are_kept_in_every_layout(model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "model", ignore=shutil.ignore_patterns("training"))
+    index = json.loads((tmp_path / "model" / "model_index.json").read_text())
+    (tmp_path / "model" / "model_index.json").write_text(json.dumps({**index, "text_windows": 3}))
+    convert(tmp_path / "model", tmp_path / "stock", layout="stable-diffusion")
+    convert(tmp_path / "model", tmp_path / "single.safetensors")
+    for name in ("stock", "single.safetensors"):
+        convert(tmp_path / name, tmp_path / f"{name}-back")
+        pipeline = text2earth.load(tmp_path / f"{name}-back", device="cpu")
+        assert (pipeline.config.text_windows, pipeline.config.trained_levels) == (3, [14, 15])
+
+
+def test_a_model_of_ours_alone_is_cast_and_stays_a_folder_of_ours(tmp_path):
+    """A transformer with every condition: no other layout has a place for either."""
+    blocks = {"patch_size": 2, "num_layers": 1, "num_attention_heads": 2, "attention_head_dim": 16}
+    preset = replace(nano_preset(), unet={}, transformer={**blocks, "cross_attention_dim": 32})
+    tokenizer = train_tokenizer(["a river"], vocab_size=600)
+    model = build(preset, tokenizer=tokenizer, inputs=Inputs(("gsd", "source"), ("naip",)))
+    save_model(model, tmp_path / "model", prediction="flow", levels=(9,), card="# card\n", text_windows=2)
+    done = convert(tmp_path / "model", tmp_path / "half", dtype=torch.float16)
+    assert done.dtypes == dict.fromkeys(("vae", "text_encoder", "transformer", "condition_embedder"), "float16")
+    convert(tmp_path / "half", tmp_path / "back", dtype=torch.float32)
+    index = json.loads((tmp_path / "model" / "model_index.json").read_text())
+    assert json.loads((tmp_path / "back" / "model_index.json").read_text()) == index
+    found = text2earth.load(tmp_path / "back", device="cpu")
+    for name, network in model.networks().items():
+        kept = dict(getattr(found, name).named_parameters())
+        assert all(torch.equal(value.half().float(), kept[key]) for key, value in network.named_parameters())
+    refused = r"has the networks transformer, condition_embedder, which no layout but ours knows"
+    for target, layout in (("stock", "stable-diffusion"), ("single.safetensors", "text2earth")):
+        with pytest.raises(ModelError, match=refused):
+            convert(tmp_path / "model", tmp_path / target, layout=layout)
+        assert not (tmp_path / target).exists()
 
 
 def test_half_precision_and_back(model_folder, tmp_path):

@@ -11,10 +11,19 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import save_file
 
-from text2earth.checkpoints import MODEL_INDEX, replaced_folder, require_model_folder
+from text2earth.checkpoints import COMPONENTS, MODEL_INDEX, replaced_folder, require_model_folder
 from text2earth.converting.single_file import ldm_weights, networks_of, read_notes, write_single_file
 from text2earth.errors import ModelError
-from text2earth.layout import NETWORKS, check_weights, empty_network, expected_shapes, read_config, read_tensors
+from text2earth.layout import (
+    NETWORKS,
+    check_weights,
+    empty_network,
+    expected_shapes,
+    model_networks,
+    read_config,
+    read_tensors,
+)
+from text2earth.layout.networks import DENOISERS
 from text2earth.layout.stored import read_json, stored_weights
 
 __all__ = ["Converted", "Layout", "convert"]
@@ -23,18 +32,11 @@ Layout = Literal["text2earth", "stable-diffusion"]
 """Of a folder: ours, or one that stock pipelines of ``diffusers`` open (as the published Text2Earth's does)."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
-_WEIGHTS = {
-    "vae": "diffusion_pytorch_model.safetensors",
-    "text_encoder": "model.safetensors",
-    "unet": "diffusion_pytorch_model.safetensors",
-}
-_CLASSES = {
-    "vae": ["diffusers", "AutoencoderKL"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-}
-_INPAINTING_CHANNELS = 9
+_WEIGHTS = {"text_encoder": "model.safetensors"}
+_PLAIN_WEIGHTS = "diffusion_pytorch_model.safetensors"
+_SETTINGS = ("trained_levels", "text_windows")
+_NOTE = "text2earth.json"
+"""File of a stock folder with what its index has no place for; stock pipelines leave it alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,12 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class _Description:
-    """Everything of a model but its weights."""
+    """Everything of a model but its weights; ``settings`` are what our index says beside components."""
 
     configs: Mapping[str, dict[str, Any]]
     scheduler: dict[str, Any]
     tokenizer: Mapping[str, str]
-    levels: list[int] | None
+    settings: Mapping[str, Any]
     card: str
 
     @property
@@ -73,7 +75,7 @@ class _Description:
             **{name: self.configs[name] for name in NETWORKS},
             "scheduler": self.scheduler,
             "tokenizer": dict(self.tokenizer),
-            "trained_levels": self.levels,
+            **self.settings,
             "card": self.card,
         }
 
@@ -101,8 +103,10 @@ def convert(
     if target.exists():
         raise ModelError(f"{target} exists already; give another name, or remove it first")
     description, networks = _opened(source, config)
-    cast = ((name, _cast(tensors, dtype, network=name)) for name, tensors in networks)
     single = target.suffix == ".safetensors"
+    if single or layout != "text2earth":
+        _require_stock(description, source)
+    cast = ((name, _cast(tensors, dtype, network=name)) for name, tensors in networks)
     sizes = _write_file(description, cast, target) if single else _write_folder(description, cast, target, layout)
     parameters = {name: count for name, (count, _) in sizes.items()}
     dtypes = {name: kind for name, (_, kind) in sizes.items()}
@@ -136,8 +140,18 @@ def _opened(source: Path, config: Path | None) -> tuple[_Description, _Networks]
     return _of_folder(source), _networks_in(source)
 
 
+def _require_stock(description: _Description, source: Path) -> None:
+    """Refuse what stock pipelines and single files have no place for."""
+    others = [name for name in description.configs if name not in NETWORKS]
+    if others:
+        raise ModelError(
+            f"{source} has the networks {', '.join(others)}, which no layout but ours knows; models of text, level and "
+            "a U-Net alone become a stock folder or a single file. Give a folder and --layout text2earth"
+        )
+
+
 def _networks_in(folder: Path) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    for network in NETWORKS:
+    for network in model_networks(folder):
         stored = stored_weights(folder / network, network=network)
         shapes = expected_shapes(empty_network(network, read_config(folder / network)))
         found = {name: shape for name, (shape, _) in stored.items()}
@@ -152,26 +166,20 @@ def _of_folder(folder: Path) -> _Description:
     named = index.get("scheduler")
     if isinstance(named, list) and named and named[-1]:
         scheduler["_class_name"] = named[-1]
-    others = sorted(
-        name for name, value in index.items()
-        if isinstance(value, list) and len(value) == 2 and value[0] and name not in {*_CLASSES, "scheduler"}
-        and name not in {"safety_checker", "feature_extractor", "image_encoder", "trained_levels", "_class_name"}
-    )  # fmt: skip
-    if others:
-        raise ModelError(
-            f"{folder} has the components {', '.join(others)}, which no other layout knows; models of text, level and "
-            "a U-Net alone can be converted"
-        )
+    networks = model_networks(folder)
+    if "low_encoder" in networks:
+        raise ModelError(f"{folder} is a cascade, which has one layout alone; copy the folder as it is")
+    noted = read_json(folder / _NOTE) if (folder / _NOTE).is_file() else index
     card = folder / "README.md"
     return _Description(
-        {network: read_config(folder / network) for network in NETWORKS},
+        {network: read_config(folder / network) for network in networks},
         scheduler,
         {
             name: (folder / "tokenizer" / name).read_text(encoding="utf-8")
             for name in _TOKENIZER_FILES
             if (folder / "tokenizer" / name).is_file()
         },
-        index.get("trained_levels"),
+        {name: noted[name] for name in _SETTINGS if name in noted},
         card.read_text(encoding="utf-8") if card.is_file() else "",
     )
 
@@ -181,7 +189,7 @@ def _of_notes(notes: Mapping[str, Any]) -> _Description:
         {network: dict(notes[network]) for network in NETWORKS},
         dict(notes["scheduler"]),
         dict(notes["tokenizer"]),
-        notes.get("trained_levels"),
+        {name: notes[name] for name in _SETTINGS if name in notes},
         str(notes.get("card", "")),
     )
 
@@ -229,7 +237,7 @@ def _write_folder(description: _Description, networks: _Networks, target: Path, 
             prefix = "text_model." if stock and network == "text_encoder" else ""
             named = {prefix + name: tensor.contiguous() for name, tensor in tensors.items()}
             (fresh / network).mkdir()
-            save_file(named, fresh / network / _WEIGHTS[network], metadata={"format": "pt"})
+            save_file(named, fresh / network / _WEIGHTS.get(network, _PLAIN_WEIGHTS), metadata={"format": "pt"})
             _write_json(description.configs[network], fresh / network / "config.json")
         (fresh / "scheduler").mkdir()
         _write_json(description.scheduler, fresh / "scheduler" / "scheduler_config.json")
@@ -238,6 +246,8 @@ def _write_folder(description: _Description, networks: _Networks, target: Path, 
             (fresh / "tokenizer" / name).write_text(text, encoding="utf-8")
         if description.card:
             (fresh / "README.md").write_text(description.card, encoding="utf-8")
+        if stock and description.settings:
+            _write_json(description.settings, fresh / _NOTE)
         _write_json(_index(description, stock=stock), fresh / MODEL_INDEX)
     return sizes
 
@@ -258,16 +268,18 @@ def _tokenizer_files(files: Mapping[str, str], *, stock: bool) -> dict[str, str]
 def _index(description: _Description, *, stock: bool) -> dict[str, Any]:
     import diffusers
 
-    inpaints = int(description.configs["unet"].get("in_channels", 4)) == _INPAINTING_CHANNELS
+    denoiser = next(description.configs[name] for name in DENOISERS if name in description.configs)
+    inpaints = int(denoiser.get("in_channels", 4)) > int(description.configs["vae"].get("latent_channels", 4))
+    parts = [*description.configs, "tokenizer"]
     ours = "Text2EarthInpaintPipeline" if inpaints else "Text2EarthPipeline"
     theirs = "StableDiffusionInpaintPipeline" if inpaints else "StableDiffusionPipeline"
     none = {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
     return {
         "_class_name": theirs if stock else ours,
         "_diffusers_version": diffusers.__version__,
-        **_CLASSES,
+        **{name: list(COMPONENTS[name]) for name in parts},
         "scheduler": ["diffusers", description.scheduler_class],
-        **(none if stock else {"trained_levels": description.levels}),
+        **(none if stock else description.settings),
     }
 
 

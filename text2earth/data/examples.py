@@ -49,7 +49,7 @@ class Example:
     Args:
         counter: Position that it was drawn at.
         name: The row's ``img_name``.
-        pixels: uint8 (H, W, 3); None if latents take their place.
+        pixels: uint8 (H, W, 3); None if latents take their place, of the same view where both are wanted.
         condition: What the row states, of the view.
         skipped: (row, reason) of every unreadable row that this one stands in for.
         latents: Cached mean, or mean and log-variance, float16 (C or 2C, h, w).
@@ -117,6 +117,7 @@ class _Asked:
     latents: LatentCache | None
     window_groups: int
     sharers: int
+    pixels_too: bool = False
 
 
 class Examples:
@@ -179,9 +180,9 @@ class Examples:
         """Number of groups of rows."""
         return self._index.groups
 
-    def with_latents(self, latents: LatentCache) -> Examples:
-        """Return the same examples with cached latents in place of pixels."""
-        return _of(replace(self._asked, latents=latents))
+    def with_latents(self, latents: LatentCache, *, pixels_too: bool = False) -> Examples:
+        """Return the same examples with cached latents in place of pixels, or beside those of the cached view."""
+        return _of(replace(self._asked, latents=latents, pixels_too=pixels_too))
 
     def shared(self, workers: int) -> Examples:
         """Return the same examples for a loader worker that reads its share of the groups alone."""
@@ -272,7 +273,10 @@ class Examples:
         }
         condition = stored.cut.place(condition, height=stored.height, width=stored.width)
         name = found.rows.name(row) or self._index.name_of(group, row)
-        return Example(counter, name, None, condition, skipped, stored.moments, images)
+        pixels = None
+        if self._asked.pixels_too:
+            pixels = stored.cut.of(averaged(decoded(found.rows.encoded(row)), stored.halvings))
+        return Example(counter, name, pixels, condition, skipped, stored.moments, images)
 
     def _tile(self, group: int, row: int) -> _Tile:
         """Return a decoded row."""
@@ -324,7 +328,7 @@ class Examples:
             self._groups.popitem(last=False)
 
     def _read_one(self, group: int) -> _Group:
-        columns = row_columns(pixels=self._latents is None, images=self._images)
+        columns = row_columns(pixels=self._latents is None or self._asked.pixels_too, images=self._images)
         try:
             table = self._index.read_group(group, columns=columns)
         except (OSError, pa.ArrowException, ShardError) as error:

@@ -5,7 +5,7 @@ classes and code decides nothing but which scheduler of ``diffusers`` is meant.
 """
 
 from text2earth.layout.networks import NETWORKS, check_weights, empty_network, expected_shapes
-from text2earth.layout.reading import ModelParts, read_model, read_scheduler
+from text2earth.layout.reading import ModelParts, model_networks, read_model, read_scheduler
 from text2earth.layout.stored import read_config, read_tensors, stored_weights, weight_files
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "check_weights",
     "empty_network",
     "expected_shapes",
+    "model_networks",
     "read_config",
     "read_model",
     "read_scheduler",

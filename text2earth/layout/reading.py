@@ -23,7 +23,7 @@ from text2earth.layout.networks import (
 )
 from text2earth.layout.stored import read_config, read_json, read_tensors, stored_weights
 
-__all__ = ["ModelParts", "read_model", "read_scheduler"]
+__all__ = ["ModelParts", "model_networks", "read_model", "read_scheduler"]
 
 _DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 _FOR_LATENTS = {"clip_sample": False, "steps_offset": 1}
@@ -79,7 +79,7 @@ def read_model(
     index = read_json(folder / MODEL_INDEX)
     networks: dict[str, Any] = {}
     stored = {}
-    for network in _networks_of(folder, index):  # all are checked before any is read
+    for network in model_networks(folder):  # all are checked before any is read
         networks[network], stored[network] = _checked(folder, network)
     denoiser = next(stored[name] for name in DENOISERS if name in stored)
     wanted = dtype or (torch.float32 if where.type == "cpu" else _DTYPES[denoiser])
@@ -94,8 +94,13 @@ def read_model(
     )
 
 
-def _networks_of(folder: Path, index: Mapping[str, Any]) -> list[str]:
-    """Return the folders with weights that a model has; what is none of a Text2Earth model is left alone."""
+def model_networks(folder: Path) -> list[str]:
+    """Return the folders with weights that a model has; what is none of a Text2Earth model is left alone.
+
+    Raises:
+        ModelError: If its index cannot be read, or names two denoisers.
+    """
+    index = read_json(folder / MODEL_INDEX)
     named = {name for name, value in index.items() if _is_component(value) and value[-1] is not None}
     if "low_encoder" in named:
         return [*CASCADE]

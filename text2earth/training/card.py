@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from text2earth.data import DatasetIdentity
+from text2earth.models import PRESETS
 from text2earth.training.config import TrainConfig
 
 __all__ = ["CardFacts", "cascade_card", "credits_table", "model_card"]
@@ -50,7 +51,7 @@ tags: [text2earth, remote-sensing, satellite-imagery, synthetic]
 
 # {config.name}
 
-A Text2Earth model (arXiv 2501.00895): text and a resolution level in, a satellite-like image out.
+{_kind(config)}: text and a resolution level in, a satellite-like image out.
 
 **Every image that it makes is synthetic.** It shows no place on Earth, whatever coordinates it is given; the
 writers of `text2earth` mark their files so, and whoever passes an image on should keep the mark.
@@ -131,6 +132,14 @@ at the level above, {cascade.factor} times coarser.
 
 Weights learn from these images; whoever passes the model on should pass these credits on.
 """
+
+
+def _kind(config: TrainConfig) -> str:
+    """Return what sort of model it is."""
+    masked = " for inpainting" if config.model.inpainting else ""
+    if PRESETS[config.model.preset].transformer:
+        return f"A transformer{masked} in the place of Text2Earth's U-Net (arXiv 2501.00895), with the same conditions"
+    return f"A Text2Earth model{masked} (arXiv 2501.00895)"
 
 
 def credits_table(identity: DatasetIdentity) -> str:

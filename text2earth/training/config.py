@@ -369,14 +369,15 @@ class TrainConfig(_Strict):
             "an adapter keeps the autoencoder of its model; leave [vae] out": self.vae is not None,
             f"{', '.join(absent)} is not among data.images; add it": bool(absent),
             "data.latents are of the image as it is; leave them out": bool(self.data.latents),
-            "run.shard is not for adapters, which are small; leave it out": self.run.shard,
+            "run.shard parts a module whose weights are all trained, and an adapter's model is frozen; leave it out "
+            "(every process then holds the model and the adapter's few weights)": self.run.shard,
         }
         if self.controlnet is not None:
             prompts = self.validation is not None and bool(self.validation.prompts)
-            faults["a ControlNet's grid would need pictures; leave validation.prompts out"] = prompts
             faults["run.activation_checkpointing is not for a ControlNet; leave it out"] = (
                 self.run.activation_checkpointing
             )
+            faults["a ControlNet's grid would need pictures; leave validation.prompts out"] = prompts
         found = [fault for fault, is_so in faults.items() if is_so]
         if found:
             raise ValueError("; ".join(found))
@@ -435,20 +436,15 @@ def _refuse_contradictions(config: TrainConfig, path: Path) -> None:
         if found := beside_cascade(config.model_dump()):
             raise ConfigError(f"{path}: {found} with [cascade], which paints pixels from fresh weights; drop it")
         return
+    if conditions.long_captions == "windows" and PRESETS[config.model.preset].transformer:
+        raise ConfigError(
+            f"{path}: conditions.long_captions is 'windows' and model.preset {config.model.preset!r} is a transformer, "
+            "which was never trained so; choose 'sentences' or 'cut'"
+        )
     if ("source" in conditions.further) != bool(conditions.sources):
         raise ConfigError(
             f"{path}: conditions.further is {list(conditions.further)} and conditions.sources is "
             f"{list(conditions.sources)}; 'source' needs the names that it tells apart, and they need it"
-        )
-    if conditions.long_captions == "windows" and PRESETS[config.model.preset].transformer:
-        raise ConfigError(
-            f"{path}: conditions.long_captions is 'windows' and model.preset {config.model.preset!r} is a transformer, "
-            "which has no mask for windows that a caption does not reach; choose 'sentences' or 'cut'"
-        )
-    if config.model.inpainting and config.data.latents:
-        raise ConfigError(
-            f"{path}: model.inpainting and data.latents are given; the masked images are not in a cache of latents, "
-            "leave data.latents out"
         )
 
 

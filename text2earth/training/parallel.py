@@ -142,7 +142,12 @@ def _shard(module: nn.Module, *, precision: str) -> None:
 
 def _checkpoint_activations(module: nn.Module) -> None:
     for network in module.children():
-        for switch in ("enable_gradient_checkpointing", "gradient_checkpointing_enable"):
+        # as diffusers names it, then transformers, whose older name warns in its newer versions
+        for switch in (
+            "enable_gradient_checkpointing",
+            "activation_checkpointing_enable",
+            "gradient_checkpointing_enable",
+        ):
             if hasattr(network, switch):
                 getattr(network, switch)()
                 break

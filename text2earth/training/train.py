@@ -158,7 +158,9 @@ def _from_cache(phases: list[Phase], *, config: TrainConfig, vae: Any) -> list[P
     found = []
     for phase in phases:
         cache.require(vae=vae, view=phase.examples.view, index=phase.examples.index)
-        found.append(replace(phase, examples=phase.examples.with_latents(cache)))
+        # What is around a mask is encoded as it is drawn; only the whole image is in the cache.
+        examples = phase.examples.with_latents(cache, pixels_too=config.model.inpainting)
+        found.append(replace(phase, examples=examples))
     return found
 
 

@@ -225,6 +225,17 @@ def test_training_on_latents(small_tiles, model_folder, vae, tmp_path):
         train(wrong, output=tmp_path / "other")
 
 
+def test_pixels_beside_latents_are_of_the_view_that_was_encoded(small_tiles, vae, tmp_path):
+    """An inpainting model encodes what is around its mask as it is drawn, and takes the whole image from the cache."""
+    index, view = scan(str(small_tiles), rows=RowFilter()), View(16, flips=True)
+    made(index, vae, tmp_path / "latents", view=view, views=4)
+    examples = Examples(index, view=view, seed=3).with_latents(LatentCache(str(tmp_path / "latents")), pixels_too=True)
+    (batch,) = batches(examples, positions=[list(range(6))])
+    with torch.no_grad():
+        found = vae.encode(batch.pixels).latent_dist.mean
+    torch.testing.assert_close(found, batch.latents.float(), atol=2e-3, rtol=2e-3)
+
+
 def test_the_command(run, shards, model_folder, tmp_path):
     said = ("--views", 2, "--flips", "--where", "level == 15", "--json")
     status, out, err = run("encode", shards, model_folder, "--output", tmp_path / "latents", *said)

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session")
 def with_nir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """16 tiles of 32 px with a near-infrared band: the red one, upside down in brightness."""
+    """16 tiles of 32 px with a near-infrared band, the red one upside down in brightness, and a panchromatic one."""
     folder = write_dataset(tmp_path_factory.mktemp("data") / "nir", rows=16, tile_px=32)
     (name,) = (folder / "data").glob("*.parquet")
     table = pq.read_table(name)
@@ -43,8 +43,17 @@ def with_nir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encoded = io.BytesIO()
         Image.fromarray(255 - red).save(encoded, "PNG")
         bands.append({"bytes": encoded.getvalue(), "path": "nir.png"})
-    pq.write_table(table.append_column("image_nir", pa.array(bands, type=IMAGE)), name)
+    pan = [{"bytes": grey_of(image["bytes"]), "path": "pan.png"} for image in table["image"].to_pylist()]
+    table = table.append_column("image_nir", pa.array(bands, type=IMAGE))
+    pq.write_table(table.append_column("image_pan", pa.array(pan, type=IMAGE)), name)
     return folder
+
+
+def grey_of(encoded: bytes) -> bytes:
+    """The mean of the bands, as a panchromatic camera sees it."""
+    found = io.BytesIO()
+    Image.open(io.BytesIO(encoded)).convert("L").save(found, "PNG")
+    return found.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -168,6 +177,29 @@ def test_the_model_stays_as_it_was(lora: Path, controlnet: Path, model_folder: P
     assert "controlnet_mid_block.weight" in copied
 
 
+VALIDATION = {"split": "train", "every": 20, "images": 16, "timesteps": 2, "batch_size": 8}
+ADAPTERS = {
+    "pan2nir": {"data": {"images": ["pan", "nir"], "target": "nir"}, "controlnet": {"condition": "pan"}},
+    "dehazing": {"controlnet": {"condition": "haze"}},
+    "text2nir": {"data": {"target": "nir"}, "lora": {"rank": 4}},
+}
+
+
+@pytest.mark.parametrize("recipe", ADAPTERS)
+def test_the_validation_loss_of_an_adapter_falls(recipe: str, with_nir: Path, model_folder: Path, tmp_path: Path):
+    """What is asked for of the tiles it is shown, at the same noise and times; one band comes out where one is."""
+    steps = {"steps": 40, "batch_size": 4, "learning_rate": 3e-3, "ema_decay": 0.0}
+    asked = config(with_nir, model_folder, denoiser=steps, validation=VALIDATION, **ADAPTERS[recipe])
+    train(asked, output=tmp_path / "a")
+    lines = [json.loads(line) for line in (tmp_path / "a/training/log.jsonl").read_text().splitlines()]
+    found = [line["validation_loss"] for line in lines if "validation_loss" in line]
+    assert len(found) == 2 and found[1] < found[0]
+    kind = load_lora if "lora" in ADAPTERS[recipe] else load_controlnet
+    control = {} if kind is load_lora else {"control_image": grey()}
+    bands = 1 if recipe.endswith("nir") else 3
+    assert painted(kind(load(model_folder), tmp_path / "a"), **control).shape == (16, 16, bands)
+
+
 def contents(file: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     """What is in a safetensors file: its notes stand in it in a new order each time it is written."""
     with safe_open(file, framework="pt") as opened:
@@ -229,6 +261,7 @@ def test_an_adapter_of_another_kind_or_model_is_refused(lora: Path, controlnet: 
         ({"lora": {}, "controlnet": {"condition": "haze"}}, "not both"),
         ({"lora": {}, "model": {"preset": "nano"}}, "needs model.start"),
         ({"controlnet": {"condition": "sar"}}, "sar is not among data.images"),
+        ({"lora": {}, "run": {"shard": True}}, "an adapter's model is frozen; leave it out"),
         ({"data": {"target": "nir"}}, "add \\[lora\\] or \\[controlnet\\]"),
     ],
 )

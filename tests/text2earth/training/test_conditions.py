@@ -187,14 +187,12 @@ def test_the_state_holds_the_embedder(small_tiles, tmp_path, monkeypatch):
     [
         ('[conditions]\nfurther = ["source"]', r"conditions\.further is \['source'\] and conditions\.sources is \[\]"),
         ('[conditions]\nfurther = ["weather"]', r"conditions\.further\.0 is 'weather': input should be 'gsd', 'place'"),
-        ("[model]\ninpainting = true", r"the masked images are not in a cache of latents, leave data\.latents out"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path, added, message):
     path = tmp_path / "train.toml"
-    cached = 'latents = "cache"\n' if "inpainting" in added else ""
     path.write_text(
-        f'name = "a"\n[data]\npath = "shards"\n{cached}[vae]\nsteps = 1\nbatch_size = 1\n'
+        f'name = "a"\n[data]\npath = "shards"\n[vae]\nsteps = 1\nbatch_size = 1\n'
         f"[denoiser]\nsteps = 1\nbatch_size = 1\n{added}\n"
     )
     with pytest.raises(ConfigError, match=message):

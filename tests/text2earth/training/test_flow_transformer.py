@@ -95,7 +95,8 @@ def test_the_folder_names_its_parts_and_the_scheduler_of_its_objective(folder):
     assert index["scheduler"] == ["diffusers", "FlowMatchEulerDiscreteScheduler"]
     assert FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler").shift == 2.0
     card = (folder / "README.md").read_text()
-    assert "transformer" in card and "| prediction | flow |" in card and "the U-Net" not in card
+    assert "A transformer in the place of Text2Earth's U-Net" in card and "A Text2Earth model" not in card
+    assert "| prediction | flow |" in card
     lines = [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line.get("stage") == "denoiser" and "loss" in line]
     # Zero at the start, so that the first loss is the variance of ε − x: that of two unit normals.
