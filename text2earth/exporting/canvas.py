@@ -35,6 +35,14 @@ _PIECE_PX = 1024
 class CanvasWorld(PaintedWorld, Protocol):
     """What a canvas needs of a world."""
 
+    @property
+    def minzoom(self) -> int:
+        """First zoom."""
+
+    @property
+    def maxzoom(self) -> int:
+        """Last zoom."""
+
     def region(self, z: int, box: Box) -> Pixels:
         """Return the pixels of a box of a zoom's plane, uint8 (height, width, 3)."""
 
@@ -85,10 +93,12 @@ def write_canvas(world: CanvasWorld, path: Path, *, canvas: Canvas) -> dict[str,
         Pieces in all and painted now, and bytes of the file.
 
     Raises:
-        ExportError: If the file exists, or pieces of another canvas or of another process are there.
+        ExportError: If the world has no such level, the file exists, or pieces of another canvas or process are there.
     """
     import rasterio
 
+    if not world.minzoom <= canvas.level <= world.maxzoom:
+        raise ExportError(f"--level {canvas.level} was given; this world has {world.minzoom}–{world.maxzoom}")
     if path.exists():
         raise ExportError(f"--out {path} exists; remove it, or choose another name")
     folder = path.with_name(f"{path.name}.pieces")
