@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -346,7 +346,7 @@ class World:
 
     def _painting(self, plane: Plane) -> Painting:
         """Return how a plane is painted."""
-        usual = Painting(
+        return Painting(
             network=self.model.network,
             level=plane.level,
             stage=plane.stage,
@@ -354,8 +354,8 @@ class World:
             steps=self._steps,
             batch=self.settings.batch,
             period=plane.side,
+            mode=self.settings.mode or Painting.mode,
         )
-        return usual if self.settings.mode is None else replace(usual, mode=self.settings.mode)
 
     @property
     def _steps(self) -> int:
