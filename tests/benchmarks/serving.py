@@ -96,8 +96,8 @@ async def storm(url: str, *, clients: int, seconds: float) -> tuple[list[float],
             except TimeoutError:
                 cancelled += 1
                 continue
-            if answer.status_code == 429:
-                await asyncio.sleep(float(answer.headers["Retry-After"]) * generator.random())
+            if answer.status_code in {429, 503, 504}:
+                await asyncio.sleep(float(answer.headers.get("Retry-After", 1)) * generator.random())
                 continue
             times.append(time.perf_counter() - start)
             wrong += seen.setdefault(path, answer.content) != answer.content or answer.status_code != 200
