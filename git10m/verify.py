@@ -28,6 +28,7 @@ from git10m.engine import Engine, map_shards
 from git10m.grid import Tile, nominal_resolution_m
 from git10m.metadata import place_columns
 from git10m.publish import index_schema, read_manifest
+from git10m.recipe.curation import Duplicates
 from git10m.records import PLACE_COLUMNS, Rejection
 from git10m.shards import data_files, file_sha256, read_tables
 
@@ -341,9 +342,11 @@ def _check_leakage(folder: Path, manifest: Mapping[str, Any], shards: Sequence[P
     index = pq.read_table(folder / "index.parquet", columns=["img_name", "split", "phash", "phash256", "entropy"])
     telling = index["entropy"].to_numpy() >= LEAST_ENTROPY
     trained = index["split"].to_numpy(zero_copy_only=False) == "train"
+    rows, held = np.flatnonzero(telling & trained), np.flatnonzero(telling & ~trained)
+    if not len(held):  # nor are there hashes in images that a model painted
+        return
     hashes = Hashes.parsed(index["phash"].to_pylist(), index["phash256"].to_pylist())
     ends = np.cumsum([pq.read_metadata(path).num_rows for path in shards])
-    rows, held = np.flatnonzero(telling & trained), np.flatnonzero(telling & ~trained)
     pictures = Pictures()
 
     def shown(row: int) -> Detail | None:
@@ -353,8 +356,10 @@ def _check_leakage(folder: Path, manifest: Mapping[str, Any], shards: Sequence[P
     def alike(other: int, row: int) -> float:
         return likeness(shown(other), shown(row))
 
-    least = float(manifest["inputs"]["recipe"]["curation"]["duplicates"]["least_likeness"])
-    found = known_copies(hashes, hashes, alike, least=least, rows=rows, known_rows=held)
+    duplicates = Duplicates()  # of what no recipe made, as images that a model painted
+    if "inputs" in manifest:
+        duplicates = Duplicates.model_validate(manifest["inputs"]["recipe"]["curation"]["duplicates"])
+    found = known_copies(hashes, hashes, alike, least=duplicates.least_likeness, rows=rows, known_rows=held)
     for row, (other, how) in itertools.islice(found.items(), _MOST_PER_FILE):
         trained_on, kept_back, split = index["img_name"][row], index["img_name"][other], index["split"][other]
         yield Finding("data", f"{trained_on} is trained on and nearly {kept_back} of {split} (likeness {how:.2f})")

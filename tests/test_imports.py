@@ -55,6 +55,7 @@ TEXT2EARTH = (
     "sampling",
     "training",
     "world",
+    "exporting",
     "evaluation",
     "serving",
     "cli",

@@ -19,19 +19,21 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from text2earth.diffusion import SCHEDULE, Prediction
+from text2earth.diffusion import CASCADE_SCHEDULE, SCHEDULE, Prediction
 from text2earth.errors import ModelError
-from text2earth.models import Text2Earth
+from text2earth.models import Cascade, Text2Earth
 
 __all__ = [
     "MODEL_INDEX",
     "TrainingState",
     "latest_state",
     "load_state",
+    "new_cascade_scheduler",
     "new_scheduler",
     "replaced_folder",
     "require_model_folder",
     "require_same_shapes",
+    "save_cascade",
     "save_model",
     "save_state",
 ]
@@ -45,6 +47,7 @@ _COMPONENTS = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "transformer": ("text2earth.models.dit", "Text2EarthTransformer2DModel"),
     "condition_embedder": ("text2earth.models.condition_embedder", "ConditionEmbedder"),
+    "low_encoder": ("text2earth.models.cascade", "LowResolutionEncoder"),
     "scheduler": ("diffusers", "EulerDiscreteScheduler"),
 }
 
@@ -93,6 +96,25 @@ def new_scheduler(prediction: Prediction, *, shift: float = 1.0) -> Any:
     )
 
 
+def new_cascade_scheduler(prediction: Prediction) -> Any:
+    """Return the sampler of a cascade: DDIM on MetaEarth's schedule, of pixels, which are clipped to −1…1.
+
+    Args:
+        prediction: ``"epsilon"`` or ``"v_prediction"``.
+    """
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(  # type: ignore[no-untyped-call]
+        num_train_timesteps=CASCADE_SCHEDULE.steps,
+        beta_start=CASCADE_SCHEDULE.beta_start,
+        beta_end=CASCADE_SCHEDULE.beta_end,
+        beta_schedule=CASCADE_SCHEDULE.kind,
+        prediction_type=prediction,
+        timestep_spacing="trailing",
+        clip_sample=True,
+    )
+
+
 def save_model(
     model: Text2Earth,
     folder: Path,
@@ -114,18 +136,41 @@ def save_model(
         shift: Of the times of a flow.
         text_windows: Windows that a prompt may fill.
     """
+    kind = "Text2EarthInpaintPipeline" if model.is_inpainting else "Text2EarthPipeline"
+    settings = {"trained_levels": list(levels), "text_windows": text_windows}
+    _put(model, folder, scheduler=new_scheduler(prediction, shift=shift), index=(kind, settings), card=card)
+
+
+def save_cascade(
+    model: Cascade, folder: Path, *, prediction: Prediction, settings: Mapping[str, Any], card: str
+) -> None:
+    """Write a model folder that ``MetaEarthPipeline.from_pretrained`` reads, replacing one that is there.
+
+    Args:
+        model: Its networks.
+        folder: Where; other entries of the folder are left alone.
+        prediction: What the denoiser predicts.
+        settings: Of the pipeline: ``base_level``, ``stage_levels``, ``steps``, ``guidance`` and the others.
+        card: Text of README.md.
+    """
+    own = {**settings, "factor": model.factor, "window": model.image_size}
+    _put(model, folder, scheduler=new_cascade_scheduler(prediction), index=("MetaEarthPipeline", own), card=card)
+
+
+def _put(
+    model: Text2Earth | Cascade, folder: Path, *, scheduler: Any, index: tuple[str, Mapping[str, Any]], card: str
+) -> None:
+    """Write a model folder whose index has a pipeline's class and settings."""
     import diffusers
 
-    scheduler = new_scheduler(prediction, shift=shift)
     parts = (*model.networks(), "tokenizer", "scheduler")
     components = {name: where for name, where in _COMPONENTS.items() if name in parts}
     components["scheduler"] = ("diffusers", type(scheduler).__name__)
-    index: dict[str, Any] = {
-        "_class_name": "Text2EarthInpaintPipeline" if model.is_inpainting else "Text2EarthPipeline",
+    written: dict[str, Any] = {
+        "_class_name": index[0],
         "_diffusers_version": diffusers.__version__,
         **{name: list(where) for name, where in components.items()},
-        "trained_levels": list(levels),
-        "text_windows": text_windows,
+        **index[1],
     }
     folder.mkdir(parents=True, exist_ok=True)
     staging = folder / ".writing"
@@ -135,7 +180,7 @@ def save_model(
         model.tokenizer.save_pretrained(fresh / "tokenizer")
         scheduler.save_pretrained(fresh / "scheduler")
         (fresh / "README.md").write_text(card, encoding="utf-8")
-        (fresh / MODEL_INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        (fresh / MODEL_INDEX).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     (folder / MODEL_INDEX).unlink(missing_ok=True)
     for name in _COMPONENTS:
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -17,6 +17,7 @@ import torch
 from text2earth.errors import ConfigError
 
 __all__ = [
+    "CASCADE_SCHEDULE",
     "SCHEDULE",
     "NoiseSchedule",
     "Objective",
@@ -40,26 +41,33 @@ Prediction = Literal["epsilon", "v_prediction", "flow"]
 
 @dataclass(frozen=True, slots=True)
 class NoiseSchedule:
-    """The ``scaled_linear`` schedule: √β grows linearly.
+    """How much noise each timestep adds.
 
     Args:
         beta_start: β at timestep 0.
         beta_end: β at the last timestep.
         steps: Number of training timesteps T.
+        kind: What grows linearly: √β (``"scaled_linear"``) or β (``"linear"``), as ``diffusers`` calls them.
     """
 
     beta_start: float = 0.00085
     beta_end: float = 0.012
     steps: int = 1000
+    kind: Literal["scaled_linear", "linear"] = "scaled_linear"
 
     def alphas_cumprod(self) -> torch.Tensor:
         """Return ᾱ, float32 (T,)."""
-        roots = torch.linspace(self.beta_start**0.5, self.beta_end**0.5, self.steps, dtype=torch.float32)
-        return torch.cumprod(1.0 - roots**2, dim=0)
+        if self.kind == "linear":
+            betas = torch.linspace(self.beta_start, self.beta_end, self.steps, dtype=torch.float32)
+        else:
+            betas = torch.linspace(self.beta_start**0.5, self.beta_end**0.5, self.steps, dtype=torch.float32) ** 2
+        return torch.cumprod(1.0 - betas, dim=0)
 
 
 SCHEDULE = NoiseSchedule()
 """Text2Earth's schedule, which is Stable Diffusion's."""
+CASCADE_SCHEDULE = NoiseSchedule(0.0015, 0.0155, kind="linear")
+"""MetaEarth's schedule, of pixels (arXiv 2405.13570); as many timesteps as Text2Earth's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ codes of the command:
     │   ├── BaseMapError          a raster that a world cannot start from
     │   ├── ConfigError           a training configuration that cannot be read, or says something impossible
     │   ├── ConditionError        a prompt or level that cannot be, or that contradict each other
+    │   ├── ExportError           an area, zooms or a file that a world cannot be exported to
     │   ├── ModelError            a folder or name that is no model
     │   ├── LatentCacheError      cached latents that are not there, or are of another autoencoder, view or shard
     │   ├── OutsideWorldError     a tile or an image that a server's world does not have
@@ -30,6 +31,7 @@ __all__ = [
     "ConditionError",
     "ConfigError",
     "DivergedError",
+    "ExportError",
     "HubError",
     "InterruptedTraining",
     "LatentCacheError",
@@ -73,6 +75,10 @@ class ConfigError(RequestError):
 
 class ConditionError(RequestError):
     """A prompt or a level is impossible, or the two contradict each other."""
+
+
+class ExportError(RequestError):
+    """An area is empty, a zoom is not there, or a file cannot be what was asked for; names the option to change."""
 
 
 class ModelError(RequestError):

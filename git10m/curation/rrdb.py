@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["FOLDS", "RRDBNet", "RRDBShape", "Scale"]
+__all__ = ["FOLDS", "RRDBNet", "RRDBShape", "RRDBTrunk", "Scale"]
 
 Scale = Literal[1, 2, 4]
 
@@ -66,14 +66,14 @@ class RRDBShape:
         return FOLDS[self.scale]
 
 
-class RRDBNet(nn.Module):
-    """Restores and enlarges pictures.
+class RRDBTrunk(nn.Module):
+    """What the network knows of pictures before it enlarges them: all but the last convolutions.
 
-    Keys of its ``state_dict``: ``conv_first``, ``body.{i}.rdb{1,2,3}.conv{1…5}``, ``conv_body``, ``conv_up1``,
-    ``conv_up2``, ``conv_hr`` and ``conv_last``, each with ``weight`` and ``bias``.
+    Keys of its ``state_dict``: ``conv_first``, ``body.{i}.rdb{1,2,3}.conv{1…5}`` and ``conv_body``, each with
+    ``weight`` and ``bias``.
 
     Args:
-        shape: Of the network.
+        shape: Of the network; ``out_channels`` plays no part.
         checkpointing: In training, keep only what goes into each block and compute the rest again backwards: some
             thirty times less memory, a third more time.
     """
@@ -86,10 +86,6 @@ class RRDBNet(nn.Module):
         self.conv_first = _conv(shape.in_channels * shape.fold**2, width)
         self.body = nn.Sequential(*(_Block(width, shape.growth) for _ in range(shape.blocks)))
         self.conv_body = _conv(width, width)
-        self.conv_up1 = _conv(width, width)
-        self.conv_up2 = _conv(width, width)
-        self.conv_hr = _conv(width, width)
-        self.conv_last = _conv(width, shape.out_channels)
 
     def features(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return what is known of pictures before they are enlarged.
@@ -106,16 +102,36 @@ class RRDBNet(nn.Module):
             inner = checkpoint(block, inner, use_reentrant=False) if self._saving else block(inner)
         return cast("torch.Tensor", first + self.conv_body(inner))
 
+    @property
+    def _saving(self) -> bool:
+        return self.checkpointing and self.training and torch.is_grad_enabled()
+
+
+class RRDBNet(RRDBTrunk):
+    """Restores and enlarges pictures.
+
+    Keys of its ``state_dict``: those of `RRDBTrunk`, ``conv_up1``, ``conv_up2``, ``conv_hr`` and ``conv_last``, each
+    with ``weight`` and ``bias``.
+
+    Args:
+        shape: Of the network.
+        checkpointing: As in `RRDBTrunk`.
+    """
+
+    def __init__(self, shape: RRDBShape | None = None, *, checkpointing: bool = False) -> None:
+        super().__init__(shape, checkpointing=checkpointing)
+        width = self.shape.features
+        self.conv_up1 = _conv(width, width)
+        self.conv_up2 = _conv(width, width)
+        self.conv_hr = _conv(width, width)
+        self.conv_last = _conv(width, self.shape.out_channels)
+
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return pictures (N, out_channels, scale · H, scale · W), not clipped; the argument as in `features`."""
         inner = self.features(pictures)
         for conv in (self.conv_up1, self.conv_up2):
             inner = _lrelu(conv(F.interpolate(inner, scale_factor=2.0, mode="nearest")))
         return cast("torch.Tensor", self.conv_last(_lrelu(self.conv_hr(inner))))
-
-    @property
-    def _saving(self) -> bool:
-        return self.checkpointing and self.training and torch.is_grad_enabled()
 
 
 class _Block(nn.Module):

@@ -139,7 +139,7 @@ def _card_values(manifest: Mapping[str, Any], found: Survey | None, form: Form) 
         "columns": _columns(form, manifest),
         "index_only": set(INDEX_COLUMNS),
         "curation": (resolved or recipe).get("curation"),
-        "lossy": (recipe.get("image") or {}).get("format", "jpeg") != "png",
+        "lossy": "sampling" not in manifest and (recipe.get("image") or {}).get("format", "jpeg") != "png",
         "oversample": bool((recipe.get("tiles") or {}).get("oversample")),
         "has_places": any(int(level) > 0 for level in counts.get("levels", {})),
     }

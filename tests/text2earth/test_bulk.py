@@ -14,6 +14,10 @@ import pytest
 from PIL import Image
 
 import git10m
+from git10m.publish.publishing import publish
+from git10m.publish.release import Publication
+from git10m.publish.targets.folder import FolderTarget
+from git10m.report import summarise, write_report
 from git10m.verify import verify
 from text2earth.conditioning import Condition
 from text2earth.errors import ConditionError, RequestError
@@ -85,8 +89,25 @@ def test_libraries_read_the_dataset(sample, table, tmp_path):
     assert len(opened) == 5 and opened[0]["image"].size == (16, 16)
     loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"), split="train")
     assert loaded.num_rows == 5 and loaded[0]["image"].size == (16, 16)
-    # What is missed is what only a build has: its list of dropped tiles, and its recipe.
-    assert {finding.where for finding in verify(folder)} <= {"rejected.parquet", "index.parquet"}
+
+
+def test_the_toolkits_own_commands_take_the_folder(sample, table, tmp_path):
+    folder = tmp_path / "set"
+    assert sample(table, folder, "--shard-rows", 2)[0] == 0
+    assert verify(folder) == []
+    found = summarise(folder)["accounting"]
+    assert (found["planned"], found["kept"], found["balanced"]) == (5, 5, True)
+    assert write_report(folder).stat().st_size > 10_000
+    release = publish(
+        folder, FolderTarget(tmp_path / "published", dataset=folder), wanted=Publication(allowed=("unstated",))
+    )
+    assert release.rows == 5 and verify(tmp_path / "published") == []
+    card = (tmp_path / "published/README.md").read_text()
+    assert "painted each image from its caption and level" in card
+    assert "warped" not in card and "lossy" not in card
+    shard = next((folder / "data").iterdir())
+    pq.write_table(pq.read_table(shard).slice(0, 1), shard)
+    assert any("the manifest says" in str(finding) for finding in verify(folder))
 
 
 def test_each_image_depends_on_its_row_alone(sample, table, tmp_path):

@@ -10,11 +10,35 @@ import sys
 
 import typer
 
-from text2earth.cli import adapting, encoding, painting, serving, training, zoo
+from text2earth.cli import (
+    adapting,
+    canvas,
+    encoding,
+    evaluating,
+    exporting,
+    outpainting,
+    painting,
+    serving,
+    training,
+    zoo,
+)
 from text2earth.cli.asking import app
 from text2earth.errors import Text2EarthError
 
-__all__ = ["adapting", "app", "encoding", "main", "painting", "serving", "training", "zoo"]
+__all__ = [
+    "adapting",
+    "app",
+    "canvas",
+    "encoding",
+    "evaluating",
+    "exporting",
+    "main",
+    "outpainting",
+    "painting",
+    "serving",
+    "training",
+    "zoo",
+]
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from text2earth.cli.asking import AsJson, app, hide_loading_bars, show
+from text2earth.cli.asking import AsJson, app, hide_loading_bars, refuse_cascade, show
 from text2earth.errors import RequestError
 
 __all__ = ["adapt"]
@@ -90,6 +90,7 @@ def _paint(request: _Request) -> dict[str, Any]:
 
     hide_loading_bars()
     pipeline = load(request.model)
+    refuse_cascade(pipeline, request.model)
     if request.lora is not None:
         pipeline = load_lora(pipeline, request.lora)
     given: dict[str, Any] = {}

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from text2earth.errors import ConfigError
+from text2earth.errors import ConfigError, RequestError
 
-__all__ = ["AsJson", "app", "hide_loading_bars", "show", "variables_of"]
+__all__ = ["AsJson", "app", "hide_loading_bars", "refuse_cascade", "show", "variables_of"]
 
 app = typer.Typer(
     name="text2earth",
@@ -35,6 +35,16 @@ def hide_loading_bars() -> None:
     of_diffusers.disable_progress_bar()
     of_diffusers.set_verbosity_error()  # it warns of empty lists, and of a LoRA that leaves the text encoder alone
     of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def refuse_cascade(pipeline: Any, name: str) -> None:
+    """Refuse a cascade where a model of latents is needed.
+
+    Raises:
+        RequestError: If the pipeline has no autoencoder.
+    """
+    if "low_encoder" in getattr(pipeline, "components", {}):
+        raise RequestError(f"{name} is a cascade and has no autoencoder; 'text2earth sample' paints its windows")
 
 
 def variables_of(given: list[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from text2earth.cli.asking import hide_loading_bars
+from text2earth.cli.asking import hide_loading_bars, refuse_cascade
 from text2earth.errors import RequestError
 
 __all__ = ["is_prompt_table", "paint_prompts"]
@@ -48,6 +48,7 @@ def paint_prompts(
     folder = find(model)
     hide_loading_bars()
     pipeline = load(folder)
+    refuse_cascade(pipeline, model)
     pipeline.set_progress_bar_config(disable=True)
     known = ZOO.get(model)
     name = known.name if known else folder.resolve().name

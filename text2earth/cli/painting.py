@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from text2earth.cli.asking import AsJson, app, hide_loading_bars, show
+from text2earth.cli.asking import AsJson, app, hide_loading_bars, refuse_cascade, show
 from text2earth.cli.bulk import is_prompt_table, paint_prompts
 from text2earth.errors import RequestError
 
@@ -72,8 +72,8 @@ def sample(
     prompt: Annotated[str, typer.Argument(help="What the image is to show; or a .csv or .parquet of prompts.")],
     level: _Level = None,
     seed: _Seed = 0,
-    steps: _Steps = 50,
-    guidance: _Guidance = 4.0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; 50, or a cascade's own.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale, 1 is none; 4, or a cascade's own.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels; the model's own if left out.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; the model's own if left out.")] = None,
     out: Annotated[Path, typer.Option(help="File, .png or .tif; of a table the dataset folder.")] = Path("sample.png"),
@@ -82,6 +82,10 @@ def sample(
     gsd_m: _Gsd = None,
     month: _Month = None,
     source: _Source = None,
+    low: Annotated[
+        Path | None,
+        typer.Option(help="Of a cascade: image of the same ground at the stage above, in whose detail it paints."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Of a table: images painted at once.")] = 8,
     shard_rows: Annotated[int, typer.Option(help="Of a table: images of a shard.")] = 1000,
     as_json: AsJson = False,
@@ -92,13 +96,23 @@ def sample(
         given = [f"--{name.replace('_', '-')}" for name, value in further.items() if value is not None]
         if given:
             raise RequestError(f"{', '.join(given)} with a table of prompts; a place is a column of the table")
-        settings = {"steps": steps, "guidance": guidance, "width": width, "height": height}
+        if low is not None:
+            raise RequestError("--low with a table of prompts; it goes with a single prompt")
+        settings: dict[str, Any] = {
+            "steps": 50 if steps is None else steps,
+            "guidance": guidance or 4.0,
+            "width": width,
+            "height": height,
+        }
         settings |= {"batch": batch_size, "shard_rows": shard_rows}
         done = paint_prompts(model, Path(prompt), out, level=level, seed=seed, settings=settings)
         show(done, as_json=as_json, text=f"{done['rows']:,} images in {done['out']} ({done['painted']:,} painted now)")
         return
-    request = _Painting(model, prompt, level, seed, steps, guidance, out, further)
-    report = _sample(request, width=width, height=height)
+    request = _Painting(model, prompt, level, seed, 50 if steps is None else steps, guidance or 4.0, out, further)
+    request.condition()
+    own = _own_settings(model, low=low)
+    request = replace(request, steps=own[0] if steps is None else steps, guidance=guidance or own[1])
+    report = _sample(request, width=width, height=height, low=low)
     show(report, as_json=as_json, text=_text(report))
 
 
@@ -130,11 +144,25 @@ def inpaint(
     show(report, as_json=as_json, text=_text(report))
 
 
+def _own_settings(model: str, *, low: Path | None) -> tuple[int, float]:
+    """Return the steps and the guidance that a model is painted with if none are given; a cascade states its own."""
+    import json
+
+    from text2earth.zoo import find
+
+    index = find(model) / "model_index.json"
+    found = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+    if "low_encoder" not in found:
+        return 50, 4.0
+    guidance = found.get("guidance" if low is None else "stage_guidance", 1.0)
+    return int(found.get("steps", 12)), float(guidance)
+
+
 def _text(report: dict[str, Any]) -> str:
     return f"wrote {report['out']} ({report['width']}×{report['height']} px, synthetic)"
 
 
-def _sample(request: _Painting, *, width: int | None, height: int | None) -> dict[str, Any]:
+def _sample(request: _Painting, *, width: int | None, height: int | None, low: Path | None) -> dict[str, Any]:
     """Make and write the image; imports torch, so only once the request is known to be sound."""
     condition = request.condition()
     lon, lat = condition.lon, condition.lat
@@ -143,10 +171,14 @@ def _sample(request: _Painting, *, width: int | None, height: int | None) -> dic
     import numpy as np
 
     from text2earth.provenance import footprint_m, write_geotiff, write_png
-    from text2earth.sampling import load
+    from text2earth.sampling import MetaEarthPipeline, load
 
     hide_loading_bars()
     pipeline = load(request.model)
+    if isinstance(pipeline, MetaEarthPipeline):
+        return _window(request, pipeline, size=(width, height), low=low)
+    if low is not None:
+        raise RequestError(f"--low was given, and {request.model} is no cascade; leave it out")
     width, height = width or pipeline.image_size, height or pipeline.image_size
     if request.is_georeferenced:
         footprint_m(condition.level, lon=lon, lat=lat, width=width, height=height)
@@ -158,6 +190,35 @@ def _sample(request: _Painting, *, width: int | None, height: int | None) -> dic
     else:
         write_png(np.asarray(image), request.out, origin=request.origin())
     return {"out": str(request.out), "width": width, "height": height, **request.origin().tags()}
+
+
+def _window(
+    request: _Painting, cascade: Any, *, size: tuple[int | None, int | None], low: Path | None
+) -> dict[str, Any]:
+    """Make and write one window of a cascade; steps and guidance are its own unless they were given."""
+    import numpy as np
+
+    from text2earth.provenance import footprint_m, write_geotiff, write_png
+
+    if size != (None, None):
+        raise RequestError("--width and --height were given; a cascade paints windows, or what --low asks for")
+    condition = request.condition()
+    given = [name for name in ("gsd_m", "month", "source") if getattr(condition, name) is not None]
+    if given:
+        raise RequestError(f"{', '.join(given)} was given; a cascade takes text and level")
+    level = condition.level or int(cascade.config.base_level)
+    asked = _asked(request, replace(condition, level=level), cascade)
+    kept = {name: asked[name] for name in ("prompt", "level", "num_inference_steps", "guidance_scale", "generator")}
+    picture = None if low is None else _opened(low, "low", mode="RGB")
+    pixels = np.asarray(cascade(**kept, low=picture).images[0])
+    height, width = pixels.shape[:2]
+    origin = replace(request.origin(), level=level)
+    if request.is_georeferenced:
+        footprint_m(level, lon=condition.lon, lat=condition.lat, width=width, height=height)
+        write_geotiff(pixels, request.out, origin=origin, lon=condition.lon, lat=condition.lat)
+    else:
+        write_png(pixels, request.out, origin=origin)
+    return {"out": str(request.out), "width": width, "height": height, **origin.tags()}
 
 
 def _inpaint(request: _Painting, *, image: Path, mask: Path, strength: float) -> dict[str, Any]:
@@ -175,6 +236,7 @@ def _inpaint(request: _Painting, *, image: Path, mask: Path, strength: float) ->
 
     hide_loading_bars()
     loaded = load(request.model)
+    refuse_cascade(loaded, request.model)
     pipeline = Text2EarthInpaintPipeline(**loaded.components, **_settings_of(loaded))
     asked = _asked(request, condition, pipeline)
     painted = np.asarray(pipeline(image=picture, mask_image=mask_picture, strength=strength, **asked).images[0])

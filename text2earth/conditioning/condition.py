@@ -42,7 +42,7 @@ class Condition:
     def __post_init__(self) -> None:
         if self.level not in range(MAX_LEVEL + 1):
             raise ConditionError(
-                f"level {self.level} was given; levels are 1–{MAX_LEVEL}, or 0 where the resolution is unknown"
+                f"level {self.level!r} was given; levels are 1–{MAX_LEVEL}, or 0 where the resolution is unknown"
             )
         if self.gsd_m is not None and not (math.isfinite(self.gsd_m) and self.gsd_m > 0.0):
             raise ConditionError(

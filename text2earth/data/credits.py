@@ -53,7 +53,7 @@ def joint_identity(parts: Sequence[DatasetIdentity], *, weights: Sequence[float]
     for part in parts:
         levels.update(dict(part.levels))
     return DatasetIdentity(
-        name=" + ".join(part.name for part in parts),
+        name=" + ".join(dict.fromkeys(part.name for part in parts)),
         version="",
         fingerprint=hashlib.sha256("\n".join(said).encode()).hexdigest(),
         rows=sum(part.rows for part in parts),

@@ -23,7 +23,7 @@ from text2earth.data.index import ShardIndex
 from text2earth.data.latent_cache import GroupLatents, LatentCache
 from text2earth.data.order import WINDOW_GROUPS, Order
 from text2earth.data.rows import Rows, decoded, row_columns
-from text2earth.data.view import Pixels, UnusableRowError, View, averaged, draw_cut, halvings
+from text2earth.data.view import Pixels, UnusableRowError, View, averaged, draw_cut, draw_halvings, halvings
 from text2earth.errors import ConditionError, ShardError, UnreadableRowsError
 from text2earth.noise import Stream, generator
 
@@ -92,6 +92,14 @@ class _Tile:
     pixels: Pixels
     condition: Condition
     images: Mapping[str, Pixels]
+    finest: int = 0
+
+    def reduced(self, times: int) -> _Tile:
+        """Return the tile averaged down by ``2 ** times``."""
+        if not times:
+            return self
+        images = {name: averaged(image, times) for name, image in self.images.items()}
+        return _Tile(self.name, averaged(self.pixels, times), self.condition.coarsened(times), images)
 
     @property
     def nbytes(self) -> int:
@@ -236,6 +244,10 @@ class Examples:
             return self._from_latents(counter, group, row, skipped, draws)
         tile = self._tile(group, row)
         height, width = tile.pixels.shape[:2]
+        if self._view.kind == "scales":
+            times = draw_halvings(self._view, height=height, width=width, finest=tile.finest, draws=draws)
+            tile = tile.reduced(times)
+            height, width = tile.pixels.shape[:2]
         cut = draw_cut(self._view, height=height, width=width, draws=draws)
         return Example(
             counter,
@@ -279,7 +291,8 @@ class Examples:
                 raise UnusableRowError(f"image_{name} is {image.shape[1]}×{image.shape[0]} px, not {width}×{height}")
             images[name] = averaged(image, times)
         name = rows.name(row) or self._index.name_of(group, row)
-        tile = _Tile(name, averaged(pixels, times), condition.coarsened(times), images)
+        finest = rows.finest_halvings(row) if self._view.kind == "scales" else 0
+        tile = _Tile(name, averaged(pixels, times), condition.coarsened(times), images, finest)
         if self._decoded_bytes + tile.nbytes <= _CACHE_BYTES:
             self._decoded[group, row] = tile
             self._decoded_bytes += tile.nbytes

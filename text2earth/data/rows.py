@@ -21,7 +21,9 @@ from text2earth.data.view import Pixels, UnusableRowError
 
 __all__ = ["Rows", "decoded", "row_columns"]
 
-_STATED = ("gsd_m", "lon", "lat", "acquired_at", "acquired_precision", "source_id", "Google_location")
+_STATED = ("gsd_m", "lon", "lat", "acquired_at", "acquired_precision", "source_id", "Google_location", "native_gsd_m")
+_RESOLVED = 0.8
+"""A level is supported by a source up to this share of its native ground resolution."""
 _LOCATION = re.compile(r"(\d{1,2})_(\d+)_(\d+)")
 
 
@@ -89,6 +91,16 @@ class Rows:
             month=self._month(row),
             source=self._value("source_id", row) or None,
         )
+
+    def finest_halvings(self, row: int) -> int:
+        """Return by how many powers of two a row must be averaged so that its pixels are not finer than its source's.
+
+        A level counts as resolved from 0.8 × the native ground resolution; 0 where a row does not state it.
+        """
+        gsd_m, native_m = self._number("gsd_m", row), self._number("native_gsd_m", row)
+        if not gsd_m or not native_m:
+            return 0
+        return max(0, math.ceil(math.log2(_RESOLVED * native_m / gsd_m) - 1e-6))
 
     def _value(self, column: str, row: int) -> Any:
         return self._stated[column][row] if column in self._stated else None

@@ -12,9 +12,20 @@ from PIL import Image
 
 from text2earth.conditioning import Condition
 
-__all__ = ["PREPROCESSING", "Cut", "Pixels", "UnusableRowError", "View", "ViewKind", "averaged", "draw_cut", "halvings"]
+__all__ = [
+    "PREPROCESSING",
+    "Cut",
+    "Pixels",
+    "UnusableRowError",
+    "View",
+    "ViewKind",
+    "averaged",
+    "draw_cut",
+    "draw_halvings",
+    "halvings",
+]
 
-ViewKind = Literal["crop", "resize"]
+ViewKind = Literal["crop", "resize", "scales"]
 Pixels = npt.NDArray[np.uint8]
 
 PREPROCESSING = 1
@@ -34,7 +45,8 @@ class View:
         image_size: Pixels a side of the result.
         kind: ``"crop"`` cuts a square at a drawn place and keeps the level. ``"resize"`` averages the whole tile
             down by a power of two and lowers the level by its logarithm, as the pixels grew; a level that would
-            fall below 1 becomes 0, unknown.
+            fall below 1 becomes 0, unknown. ``"scales"`` averages by a power of two that is drawn anew each time,
+            among those that make pixels no finer than 0.8 × what the row's source resolves, and cuts as ``"crop"``.
         flips: Mirror at random in both axes. Off by default: captions may name a direction, and shadows have one.
         turns: Turn by a random number of quarters; off by default for the same reasons.
     """
@@ -107,12 +119,34 @@ def halvings(view: View, *, height: int, width: int) -> int:
     Raises:
         UnusableRowError: If a tile is to be averaged down to a size that is not its own over a power of two.
     """
-    if view.kind == "crop":
+    if view.kind != "resize":
         return 0
     ratio = width // view.image_size
     if height != width or ratio * view.image_size != width or ratio & (ratio - 1):
         raise UnusableRowError(f"{width}×{height} px is not {view.image_size} px times a power of two")
     return ratio.bit_length() - 1
+
+
+def draw_halvings(view: View, *, height: int, width: int, finest: int, draws: np.random.Generator) -> int:
+    """Draw by how many powers of two a view of kind ``"scales"`` averages a tile down.
+
+    Args:
+        view: The view.
+        height: Of the tile, pixels.
+        width: Of the tile, pixels.
+        finest: Least number of halvings, so that pixels are no finer than what the source resolves.
+        draws: Where they come from.
+
+    Raises:
+        UnusableRowError: If the tile is then smaller than the image.
+    """
+    most = (min(height, width) // view.image_size).bit_length() - 1
+    if most < finest:
+        raise UnusableRowError(
+            f"{width}×{height} px averaged {finest} times, to what the source resolves, is smaller than the image size "
+            f"{view.image_size}"
+        )
+    return int(draws.integers(finest, most + 1))
 
 
 def averaged(tile: Pixels, times: int) -> Pixels:

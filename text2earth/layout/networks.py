@@ -9,7 +9,16 @@ import torch
 
 from text2earth.errors import ModelError
 
-__all__ = ["DENOISERS", "NETWORKS", "OPTIONAL", "check_weights", "empty_network", "expected_shapes", "filled"]
+__all__ = [
+    "CASCADE",
+    "DENOISERS",
+    "NETWORKS",
+    "OPTIONAL",
+    "check_weights",
+    "empty_network",
+    "expected_shapes",
+    "filled",
+]
 
 NETWORKS = ("vae", "text_encoder", "unet")
 """Folders with weights of a model as it is published; every layout has these."""
@@ -20,6 +29,9 @@ DENOISERS = ("unet", "transformer")
 OPTIONAL = ("condition_embedder",)
 """Networks that a model of ours may have beside."""
 
+CASCADE = ("text_encoder", "unet", "low_encoder")
+"""Folders with weights of a cascade, which paints pixels and has no autoencoder."""
+
 _NAMED = 3
 _BUFFERS = ("position_ids",)
 
@@ -28,7 +40,8 @@ def empty_network(network: str, config: Mapping[str, Any]) -> Any:
     """Return a network whose weights are shapes alone (on the meta device), its buffers real.
 
     Args:
-        network: ``"vae"``, ``"text_encoder"``, ``"unet"``, ``"transformer"`` or ``"condition_embedder"``.
+        network: ``"vae"``, ``"text_encoder"``, ``"unet"``, ``"transformer"``, ``"condition_embedder"`` or
+            ``"low_encoder"``.
         config: Its ``config.json``.
 
     Raises:
@@ -58,6 +71,7 @@ def _class_of(network: str) -> Any:
         "unet": UNet2DConditionModel,
         "condition_embedder": models.ConditionEmbedder,
         "transformer": models.Text2EarthTransformer2DModel,
+        "low_encoder": models.LowResolutionEncoder,
     }
     return known[network]
 

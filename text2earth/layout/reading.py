@@ -12,6 +12,7 @@ import torch
 from text2earth.checkpoints import MODEL_INDEX, require_model_folder
 from text2earth.errors import ModelError
 from text2earth.layout.networks import (
+    CASCADE,
     DENOISERS,
     NETWORKS,
     OPTIONAL,
@@ -33,7 +34,8 @@ class ModelParts:
     """Components of a pipeline, as classes of ``diffusers``, ``transformers`` and this package.
 
     Args:
-        networks: By name: ``vae``, ``text_encoder``, ``unet`` (or ``transformer``), ``condition_embedder`` if any.
+        networks: By name: ``vae``, ``text_encoder``, ``unet`` (or ``transformer``), ``condition_embedder`` if any;
+            of a cascade ``text_encoder``, ``unet`` and ``low_encoder``.
         tokenizer: ``CLIPTokenizer``.
         scheduler: A scheduler of ``diffusers``.
         settings: What the index says beside components, such as ``trained_levels``.
@@ -48,6 +50,11 @@ class ModelParts:
     def denoiser(self) -> Any:
         """The U-Net, or what takes its place."""
         return next(self.networks[name] for name in DENOISERS if name in self.networks)
+
+    @property
+    def is_cascade(self) -> bool:
+        """Whether it is a cascade, which paints pixels."""
+        return "low_encoder" in self.networks
 
     def components(self) -> dict[str, Any]:
         """Return them by the names that pipelines of ``diffusers`` use."""
@@ -90,6 +97,8 @@ def read_model(
 def _networks_of(folder: Path, index: Mapping[str, Any]) -> list[str]:
     """Return the folders with weights that a model has; what is none of a Text2Earth model is left alone."""
     named = {name for name, value in index.items() if _is_component(value) and value[-1] is not None}
+    if "low_encoder" in named:
+        return [*CASCADE]
     denoisers = [name for name in DENOISERS if name in named or (not named & set(DENOISERS) and name == "unet")]
     if len(denoisers) != 1:
         raise ModelError(f"{folder} has the denoisers {', '.join(denoisers)}; a Text2Earth model has one of them")
@@ -126,6 +135,8 @@ def read_scheduler(folder: Path) -> Any:
     known: Any = kind
     plain = {key: value for key, value in settings.items() if not key.startswith("_")}
     found = known.from_config(plain)
+    if "low_encoder" in index:
+        return found
     mended = {name: value for name, value in _FOR_LATENTS.items() if name in found.config}
     return known.from_config({**plain, **mended})
 
@@ -133,7 +144,10 @@ def read_scheduler(folder: Path) -> Any:
 def _checked(folder: Path, network: str) -> tuple[Any, str]:
     """Return an empty network whose weights are known to be there, and the dtype that most of them are stored in."""
     if not (folder / network).is_dir():
-        raise ModelError(f"{folder} has no folder {network!r}; a Text2Earth model has {', '.join(NETWORKS)}")
+        raise ModelError(
+            f"{folder} has no folder {network!r}; a Text2Earth model has {', '.join(NETWORKS)}, a cascade "
+            f"{', '.join(CASCADE)}"
+        )
     module = empty_network(network, read_config(folder / network))
     stored = stored_weights(folder / network, network=network)
     check_weights(

@@ -22,7 +22,15 @@ from text2earth.models.condition_embedder import ConditionEmbedder
 from text2earth.models.dit import FREQUENCIES, Text2EarthTransformer2DModel
 from text2earth.models.presets import Preset
 
-__all__ = ["Inputs", "Text2Earth", "build", "latent_factor", "parameter_counts", "train_tokenizer"]
+__all__ = [
+    "Inputs",
+    "Text2Earth",
+    "build",
+    "latent_factor",
+    "parameter_counts",
+    "tell_words_apart",
+    "train_tokenizer",
+]
 
 _BEGIN, _END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
@@ -119,7 +127,7 @@ def build(
         torch.manual_seed(seed)
         vae = AutoencoderKL(**preset.vae, sample_size=pixels)  # type: ignore[no-untyped-call]
         text_encoder = CLIPTextModel(text)
-        _tell_words_apart(text_encoder, scale=preset.word_scale)
+        tell_words_apart(text_encoder, scale=preset.word_scale)
         network, embedder = _denoiser(preset, sample_size=pixels // factor, inputs=inputs)
     if preset.transformer:
         return Text2Earth(vae, text_encoder, None, tokenizer, embedder, network)
@@ -143,8 +151,8 @@ def _denoiser(preset: Preset, *, sample_size: int, inputs: Inputs) -> tuple[Any,
 
 
 @torch.no_grad()
-def _tell_words_apart(text_encoder: Any, *, scale: float) -> None:
-    """Enlarge the fresh word embeddings, so that a state is about its own word rather than the mean of all before.
+def tell_words_apart(text_encoder: Any, *, scale: float) -> None:
+    """Enlarge the fresh word embeddings by ``scale``: a state is then about its own word, not the mean of all before.
 
     CLIP starts them at σ = 0.02 beside attention outputs of about 0.5, which blurs a sentence to the average of its
     words; with few steps to train, cross-attention then never finds the one word that matters.

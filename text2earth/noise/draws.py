@@ -34,6 +34,8 @@ class Stream(IntEnum):
     NOISE_OFFSET = 31
     HAZE = 40
     PLANE = 50
+    LOW_RESOLUTION = 51
+    LOW_NOISE = 52
 
 
 def generator(seed: int, counter: int, *, stream: Stream) -> np.random.Generator:

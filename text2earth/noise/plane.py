@@ -100,13 +100,13 @@ def plane(box: Rectangle, *, seed: int, stage: int, round: int, level: int, chan
     left = box.x - first_column * _CELL_PX
     for row in range(first_row, -(-(box.y + box.height) // _CELL_PX)):
         raw = np.concatenate([words.of(column, row) for column in columns])
-        parts = raw.astype("<u8", copy=False).view("<u2")
-        # 'clip' spares a check of bounds that 16 bits cannot leave
-        cells = np.take(quantiles(), parts, mode="clip").reshape(len(columns), channels, _CELL_PX, _CELL_PX)
-        strip = np.moveaxis(cells, 0, 2).reshape(channels, _CELL_PX, len(columns) * _CELL_PX)
+        cells = raw.astype("<u8", copy=False).view("<u2").reshape(len(columns), channels, _CELL_PX, _CELL_PX)
         top = row * _CELL_PX - box.y
         rows = slice(max(top, 0), min(top + _CELL_PX, box.height))
-        found[:, rows] = strip[:, rows.start - top : rows.stop - top, left : left + box.width]
+        strip = np.moveaxis(cells[:, :, rows.start - top : rows.stop - top], 0, 2)
+        strip = strip.reshape(channels, rows.stop - rows.start, len(columns) * _CELL_PX)
+        # 'clip' spares a check of bounds that 16 bits cannot leave
+        found[:, rows] = np.take(quantiles(), strip[..., left : left + box.width], mode="clip")
     return found
 
 

@@ -8,7 +8,15 @@ agencies read (IPTC Photo Metadata Standard 2025.1).
 from text2earth.provenance.films import gif_block, mp4_box
 from text2earth.provenance.geotiff import footprint_m, mark_geotiff, write_geotiff, write_geotiff_like
 from text2earth.provenance.origin import DIGITAL_SOURCE_TYPE, Origin, PaintedWorld, xmp_packet
-from text2earth.provenance.pictures import MEDIA_TYPES, PICTURE_KINDS, PictureKind, encode, encode_png, write_png
+from text2earth.provenance.pictures import (
+    MEDIA_TYPES,
+    PICTURE_KINDS,
+    PictureKind,
+    check_kind,
+    encode,
+    encode_png,
+    write_png,
+)
 from text2earth.provenance.stac import stac_item, stac_path, write_stac_item
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "Origin",
     "PaintedWorld",
     "PictureKind",
+    "check_kind",
     "encode",
     "encode_png",
     "footprint_m",

@@ -16,7 +16,7 @@ from git10m.shards import atomic_file
 from text2earth.errors import RequestError
 from text2earth.provenance.origin import Origin, xmp_packet
 
-__all__ = ["MEDIA_TYPES", "PICTURE_KINDS", "PictureKind", "encode", "encode_png", "write_png"]
+__all__ = ["MEDIA_TYPES", "PICTURE_KINDS", "PictureKind", "check_kind", "encode", "encode_png", "write_png"]
 
 PictureKind = Literal["png", "webp", "jpg"]
 
@@ -42,7 +42,7 @@ def encode(pixels: Pixels, kind: PictureKind, *, origin: Origin, quality: int | 
     Raises:
         RequestError: If there is no such kind, or no such quality.
     """
-    _check(kind, quality)
+    check_kind(kind, quality)
     if kind == "png":
         return encode_png(pixels, origin=origin)
     settings: dict[str, Any] = {"quality": quality if kind == "webp" else quality or JPEG_QUALITY}
@@ -73,7 +73,12 @@ def write_png(pixels: Pixels, path: Path, *, origin: Origin) -> None:
         file.write(encode_png(pixels, origin=origin))
 
 
-def _check(kind: str, quality: int | None) -> None:
+def check_kind(kind: str, quality: int | None) -> None:
+    """Refuse a kind or a quality that pictures do not have; see ``encode``.
+
+    Raises:
+        RequestError: If it is refused.
+    """
     if kind not in PICTURE_KINDS:
         raise RequestError(f"pictures of kind {kind!r} were asked for; there are {', '.join(PICTURE_KINDS)}")
     if quality is not None and kind == "png":

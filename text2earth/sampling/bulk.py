@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def paint_table(
     Args:
         pipeline: A ``Text2EarthPipeline``.
         rows: What is asked for.
-        folder: Dataset folder: ``data/``, ``index.parquet``, ``README.md``, ``manifest.json`` (last).
+        folder: Dataset folder: ``data/``, ``index.parquet``, ``rejected.parquet`` (empty), ``README.md``,
+            ``manifest.json`` (last).
         settings: How.
         model: Who paints.
 
@@ -253,6 +255,8 @@ def _finish(
     """Write what tells of the whole dataset, the manifest last."""
     index = _index(folder, shards)
     write_table(index, folder / "index.parquet")
+    # Whatever is asked for is painted: like every dataset folder it has the list of what was turned away, empty.
+    write_table(records.schema(records.Rejection).empty_table(), folder / "rejected.parquet")
     _write(folder / "README.md", _card(folder.name, index.num_rows, model))
     if model.card:
         _write(folder / "MODEL_CARD.md", model.card)
@@ -260,11 +264,14 @@ def _finish(
         key: {str(value): count for value, count in Counter(index[column].to_pylist()).items()}
         for key, column in (("splits", "split"), ("levels", "level"), ("sources", "source_id"))
     }
-    files = [*shards, folder / "index.parquet"]
+    files = [*shards, folder / "index.parquet", folder / "rejected.parquet"]
     manifest = {
         "name": folder.name,
         "version": "1",
+        "description": f"{index.num_rows:,} images that the model {model.name} painted from prompts.",
+        "git10m_version": version("git10m"),
         "fingerprint": fingerprint,
+        "recipe": None,
         "synthetic": True,
         "sampling": {**identity, "model_name": model.name, "licence": model.licence},
         "counts": {"planned": index.num_rows, "kept": index.num_rows, "dropped": {}, "failed": {}, **counts},
@@ -276,21 +283,27 @@ def _finish(
             }
             for path in files
         },
+        "items": [],
+        "licences": [model.licence] if model.licence else [],
+        "attributions": sorted(index["attribution"].unique().to_pylist()),
+        "versions": {name: version(name) for name in ("git10m", "torch", "diffusers", "transformers", "pillow")},
     }
     _write(folder / "manifest.json", json.dumps(manifest, indent=2))
 
 
 def _index(folder: Path, shards: Sequence[Path]) -> pa.Table:
-    """Return all rows without images, and where each stands."""
-    schema = records.schema(without=["image"])
-    schema = schema.append(pa.field("file", pa.string())).append(pa.field("row", pa.int32()))
+    """Return all rows without images, and where each stands, as ``git10m`` writes an index."""
+    columns = records.schema(without=["image"])
+    fields = [*columns, pa.field("file", pa.string()), pa.field("row", pa.int32())]
+    features = records.huggingface_metadata({field.name: field.type for field in fields})
+    schema = pa.schema(fields, metadata={**columns.metadata, b"huggingface": json.dumps(features).encode()})
     parts = []
     for path in shards:
         with pq.ParquetFile(path) as file:
-            rows = file.read(columns=[name for name in schema.names if name not in {"file", "row"}])
+            rows = file.read(columns=columns.names).select(columns.names)
         rows = rows.append_column("file", pa.array([path.relative_to(folder).as_posix()] * len(rows), pa.string()))
         parts.append(rows.append_column("row", pa.array(np.arange(len(rows), dtype=np.int32))))
-    return pa.concat_tables(parts).select(schema.names).cast(schema)
+    return pa.concat_tables(parts).cast(schema)
 
 
 def _card(name: str, rows: int, model: ModelIdentity) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from text2earth.diffusion import joint_guidance, rescaled, two_scale_guidance
 from text2earth.errors import RequestError
+from text2earth.sampling.asking import number
 
 __all__ = ["Guidance"]
 
@@ -33,12 +34,18 @@ class Guidance:
     interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.rescale <= 1.0:
+        number(self.text_scale, "guidance_scale", usual=4)
+        if self.level_scale is not None:
+            number(self.level_scale, "resolution_guidance_scale", usual=2)
+        if not 0.0 <= number(self.rescale, "guidance_rescale", usual=0.7) <= 1.0:
             raise RequestError(f"guidance_rescale {self.rescale} was given; it is 0–1, 0.7 is usual")
-        low, high = self.interval
+        try:
+            low, high = (float(end) for end in self.interval)
+        except (TypeError, ValueError):
+            low = high = 0.0
         if not 0.0 <= low < high <= 1.0:
             raise RequestError(
-                f"guidance_interval {self.interval} was given; it is (low, high) with 0 ≤ low < high ≤ 1, "
+                f"guidance_interval {self.interval!r} was given; it is (low, high) with 0 ≤ low < high ≤ 1, "
                 "from the clean image at 0 to pure noise at 1"
             )
 

@@ -42,7 +42,7 @@ class Text2EarthInpaintPipeline(Painter):
         resolution_guidance_scale: The level's own scale.
         guidance_rescale: φ, 0…1.
         guidance_interval: When guidance acts.
-        negative_prompt: Takes the place of ``""`` in the null.
+        negative_prompt: Takes the place of ``""`` in the null; one, or one for each prompt.
         num_images_per_prompt: Images of each prompt, next to each other in the result.
         eta: η of schedulers that have it.
         generator: Source of the noise.
@@ -75,7 +75,7 @@ class Text2EarthInpaintPipeline(Painter):
         resolution_guidance_scale: float | None = None,
         guidance_rescale: float = 0.0,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
-        negative_prompt: str | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,

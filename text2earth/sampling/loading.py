@@ -11,6 +11,7 @@ import torch
 from text2earth.checkpoints import MODEL_INDEX
 from text2earth.layout import ModelParts, read_model
 from text2earth.models.image_text import ImageTextModel
+from text2earth.sampling.cascade import MetaEarthPipeline
 from text2earth.sampling.inpainting import Text2EarthInpaintPipeline
 from text2earth.sampling.text_to_image import Text2EarthPipeline
 from text2earth.zoo import find
@@ -30,8 +31,8 @@ def load(name: str | Path, *, device: str | torch.device | None = None, dtype: t
         dtype: Of the weights; if left out float32 on the CPU, elsewhere what the weights are stored in.
 
     Returns:
-        A ``Text2EarthPipeline``; a ``Text2EarthInpaintPipeline`` if the model takes a mask; for Git-RSCLIP an
-        ``ImageTextModel``.
+        A ``Text2EarthPipeline``; a ``Text2EarthInpaintPipeline`` if the model takes a mask; a ``MetaEarthPipeline`` of
+        a cascade; for Git-RSCLIP an ``ImageTextModel``.
 
     Raises:
         ModelError: If there is no such model, it is not a Text2Earth model, or its weights are of another shape.
@@ -45,8 +46,14 @@ def load(name: str | Path, *, device: str | torch.device | None = None, dtype: t
 
 def _pipeline_of(parts: ModelParts) -> Any:
     """Return the pipeline that fits the components of a model."""
+    if parts.is_cascade:
+        return _made(MetaEarthPipeline, parts)
     taken, latents = int(parts.denoiser.config.in_channels), int(parts.networks["vae"].config.latent_channels)
     kind: Any = Text2EarthInpaintPipeline if taken > latents else Text2EarthPipeline
+    return _made(kind, parts)
+
+
+def _made(kind: Any, parts: ModelParts) -> Any:
     known = inspect.signature(kind.__init__).parameters
     settings = {name: value for name, value in parts.settings.items() if name in known}
     return kind(**{"unet": None, **parts.components()}, **settings)  # a transformer takes the U-Net's place

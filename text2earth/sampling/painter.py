@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ImagePipelineOutput, UNet2DConditionModel
+from diffusers import AutoencoderKL, ImagePipelineOutput, UNet2DConditionModel
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import logging
@@ -20,8 +17,9 @@ from diffusers.utils.torch_utils import randn_tensor
 from text2earth.conditioning import NULL, Condition, Tokens, tokenize
 from text2earth.errors import ConditionError, ModelError, RequestError
 from text2earth.models import ConditionEmbedder, Encoded, Text2EarthTransformer2DModel, encode, latent_factor, predict
-from text2earth.sampling.asking import conditions_of, refuse_unknown
+from text2earth.sampling.asking import conditions_of, for_each, number, refuse_unknown, texts, whole
 from text2earth.sampling.guidance import Guidance
+from text2earth.sampling.scheduling import is_of_flow, quiet, timesteps_of
 
 if TYPE_CHECKING:
     DiffusionPipeline: Any
@@ -47,7 +45,7 @@ class Asked:
         prompt: One text or several, or None beside ``prompt_embeds``.
         level: One for all, or one for each.
         further: Further conditions by field of ``Condition``.
-        negative_prompt: Text of the null branch in place of ``""``.
+        negative_prompt: Text of the null branch in place of ``""``, one for all or one for each.
         prompt_embeds: Text states (B, L, D) in place of ``prompt``.
         repeat: Images of each prompt.
     """
@@ -55,7 +53,7 @@ class Asked:
     prompt: str | Sequence[str] | None
     level: int | Sequence[int] | None
     further: Mapping[str, Any]
-    negative_prompt: str | None = None
+    negative_prompt: str | Sequence[str] | None = None
     prompt_embeds: torch.Tensor | None = None
     repeat: int = 1
 
@@ -148,6 +146,7 @@ class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignor
         )
         self.register_to_config(trained_levels=trained_levels, text_windows=text_windows)
         self.image_processor = VaeImageProcessor(vae_scale_factor=latent_factor(vae))
+        self._flow = is_of_flow(scheduler)
 
     def _refuse_other_models(self, vae: Any, denoiser: Any) -> None:
         kind = getattr(denoiser.config, "class_embed_type", "timestep")  # a transformer has no such choice
@@ -211,21 +210,24 @@ class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignor
 
     def _conditions(self, asked: Asked, guidance: Guidance) -> Encoded:
         """Return the conditions of every branch, branches·N rows: null first, full last."""
-        if asked.repeat < 1:
-            raise RequestError(f"num_images_per_prompt is {asked.repeat}; at least 1 is needed")
+        repeat = whole(asked.repeat, "num_images_per_prompt")
         states = asked.prompt_embeds
+        if states is not None:
+            self._refuse_states(states)
         full = conditions_of(
             asked.prompt, asked.level, embedded=None if states is None else len(states), further=asked.further
         )
         taken = () if self.condition_embedder is None else tuple(self.condition_embedder.config.conditions)
         refuse_unknown(full, taken=taken)
-        null = Condition(asked.negative_prompt or NULL.prompt)
-        textless = [replace(condition, prompt=null.prompt) for condition in full]
-        branches = {1: [full], 2: [[null] * len(full), full], 3: [[null] * len(full), textless, full]}
+        avoid = NULL.prompt if asked.negative_prompt is None else asked.negative_prompt
+        avoided = texts(for_each(avoid, "negative_prompt", count=len(full)), what="negative_prompt")
+        null = [replace(NULL, prompt=text) for text in avoided]
+        textless = [replace(condition, prompt=text) for condition, text in zip(full, avoided, strict=True)]
+        branches = {1: [full], 2: [null, full], 3: [null, textless, full]}
         chosen = branches[guidance.branches]
         windows = self._windows_of([condition.prompt for row in chosen for condition in row])
         if states is not None:
-            windows = self._windows_of_states(states)
+            windows = states.shape[1] // int(self.tokenizer.model_max_length)
         tokens = self._tokens([condition for row in chosen for condition in row], windows=windows)
         encoded = self._encoded(tokens)
         if states is not None:
@@ -234,7 +236,7 @@ class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignor
                 mask = torch.cat([mask[: -len(full)], torch.ones_like(mask[-len(full) :])])
             given = states.to(encoded.states.device, encoded.states.dtype)
             encoded = replace(encoded, states=torch.cat([encoded.states[: -len(full)], given]), mask=mask)
-        return encoded.repeated(asked.repeat)
+        return encoded.repeated(repeat)
 
     def _tokens(self, conditions: Sequence[Condition], *, windows: int) -> Tokens:
         sources = () if self.condition_embedder is None else tuple(self.condition_embedder.config.sources)
@@ -267,33 +269,30 @@ class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignor
         lengths = [len(ids) - 2 for ids in self.tokenizer([*prompts], verbose=False)["input_ids"]]
         return max(1, min(most, -(-max(lengths) // (int(self.tokenizer.model_max_length) - 2))))
 
-    def _windows_of_states(self, states: torch.Tensor) -> int:
-        positions = int(self.tokenizer.model_max_length)
-        if states.ndim != 3 or states.shape[1] % positions:
+    def _refuse_states(self, states: Any) -> None:
+        positions, width = int(self.tokenizer.model_max_length), int(self.text_encoder.config.hidden_size)
+        most = int(self.config.text_windows)
+        is_one = isinstance(states, torch.Tensor) and states.ndim == 3 and states.shape[2] == width
+        if not (is_one and states.shape[1] in range(positions, most * positions + 1, positions)):
+            given = tuple(states.shape) if hasattr(states, "shape") else type(states).__name__
+            lengths = f"{positions}" if most == 1 else f"{positions} to {most * positions} by {positions}"
             raise ConditionError(
-                f"prompt_embeds of shape {tuple(states.shape)} were given; they are (prompts, a multiple of "
-                f"{positions}, width), as encode_prompt returns them"
+                f"prompt_embeds are {given}; they are a tensor (prompts, {lengths}, {width}), as encode_prompt returns"
             )
-        return int(states.shape[1]) // positions
 
     def _timesteps(self, steps: int, *, size: tuple[int, int]) -> torch.Tensor:
         """Set the scheduler to a number of steps and return its timesteps."""
-        if steps < 1:
-            raise RequestError(f"num_inference_steps is {steps}; at least 1 is needed")
-        extra: dict[str, Any] = {}
-        if isinstance(self.scheduler, FlowMatchEulerDiscreteScheduler):
-            # Left to itself it ends at t = 1/1000 and spends its last step on the way to 0.
-            extra["sigmas"] = np.linspace(1.0, 1.0 / steps, steps)
-        if self.scheduler.config.get("use_dynamic_shifting"):
-            extra["mu"] = _shift(self.scheduler.config, tokens=size[0] * size[1] // (4 * latent_factor(self.vae) ** 2))
-        with _quiet():
-            self.scheduler.set_timesteps(steps, device=self._execution_device, **extra)
-        timesteps: torch.Tensor = self.scheduler.timesteps
-        return timesteps
+        return timesteps_of(
+            self.scheduler,
+            steps=steps,
+            tokens=size[0] * size[1] // (4 * latent_factor(self.vae) ** 2),
+            device=self._execution_device,
+            flow=self._flow,
+        )
 
     def _timesteps_from(self, steps: int, *, size: tuple[int, int], strength: float) -> torch.Tensor:
         """Set the scheduler and return the timesteps that remain of an image noised to a strength."""
-        if not 0.0 < strength <= 1.0:
+        if not 0.0 < number(strength, "strength", usual=0.8) <= 1.0:
             raise RequestError(f"strength {strength} was given; it is above 0 and at most 1")
         timesteps = self._timesteps(steps, size=size)
         taken = int(steps * strength + 1e-6)
@@ -331,12 +330,13 @@ class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignor
 
     def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
         unit = self._unit
-        sides = (height or self.image_size, width or self.image_size)
+        given = {"height": height, "width": width}
+        sides = [self.image_size if side is None else whole(side, name) for name, side in given.items()]
         for side in sides:
-            if side <= 0 or side % unit:
+            if side % unit:
                 near = max(unit, round(side / unit) * unit)
                 raise RequestError(f"a side of {side} px was asked for; it is a multiple of {unit}, such as {near}")
-        return sides
+        return sides[0], sides[1]
 
     def _noise(
         self, count: int, size: tuple[int, int], *, generator: Generators, latents: torch.Tensor | None
@@ -344,10 +344,17 @@ class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignor
         """Return unit noise (N, C, h, w), drawn or given."""
         factor = latent_factor(self.vae)
         shape = (count, int(self.vae.config.latent_channels), size[0] // factor, size[1] // factor)
+        drawn = generator if isinstance(generator, list) else [generator] * count
+        if len(drawn) != count or not all(each is None or isinstance(each, torch.Generator) for each in drawn):
+            raise RequestError(
+                f"generator is {generator!r} for {count} images; give torch.Generator().manual_seed(SEED), or a list "
+                "with one for each image"
+            )
         if latents is None:
             latents = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.denoiser.dtype)
-        elif tuple(latents.shape) != shape:
-            raise RequestError(f"latents of shape {tuple(latents.shape)} were given; this request needs {shape}")
+        elif not isinstance(latents, torch.Tensor) or tuple(latents.shape) != shape:
+            given = tuple(getattr(latents, "shape", ()))
+            raise RequestError(f"latents of shape {given} were given; this request needs a tensor {shape}")
         return latents.to(self._execution_device, self.denoiser.dtype)
 
     def _noised(self, clean: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
@@ -410,7 +417,7 @@ class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignor
         wanted = guidance.combined(predicted, branches=branches)
         taken = inspect.signature(self.scheduler.step).parameters
         extra = {"generator": walk.generator, "eta": walk.eta}
-        with _quiet():
+        with quiet():
             found: torch.Tensor = self.scheduler.step(
                 wanted, timestep, latents, **{name: value for name, value in extra.items() if name in taken}
             ).prev_sample
@@ -441,18 +448,3 @@ class Painter(StableDiffusionLoraLoaderMixin, DiffusionPipeline):  # type: ignor
 def _is_official(callback: Any) -> bool:
     """Say whether it is one of diffusers' own callbacks, which name their tensors themselves."""
     return isinstance(callback, PipelineCallback | MultiPipelineCallbacks)
-
-
-def _shift(config: Mapping[str, Any], *, tokens: int) -> float:
-    """Return μ of dynamic shifting, linear in the image's tokens between the scheduler's own two sizes."""
-    low, high = config["base_image_seq_len"], config["max_image_seq_len"]
-    slope = (config["max_shift"] - config["base_shift"]) / (high - low)
-    return float(config["base_shift"] + slope * (tokens - low))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back that diffusers 0.42 gives NumPy 2 tensors that do not know its newer arguments; harmless."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="__array_", category=DeprecationWarning)
-        yield

@@ -43,21 +43,28 @@ def mask_of(mask: Any, *, size: tuple[int, int]) -> torch.Tensor:
             f"the mask is {found.shape[-1]}×{found.shape[-2]} px and the image {size[1]}×{size[0]} px; "
             "give a mask of the image's size"
         )
+    if found.max() == 1.0 / 255.0:
+        raise RequestError("the mask has the bytes 0 and 1, both nearly black; give 0 and 255, or truth values")
     return found > 0.5
 
 
 def _batch(given: Any, *, channels: int, what: str) -> torch.Tensor:
     if isinstance(given, Sequence) and not isinstance(given, str):
+        if not given:
+            raise RequestError(f"an empty list of {what}s was given; give one, or one for each prompt")
         parts = [_batch(each, channels=channels, what=what) for each in given]
         if len({part.shape[-2:] for part in parts}) != 1:
             sizes = [f"{part.shape[-1]}×{part.shape[-2]}" for part in parts]
-            raise RequestError(f"{what}s of {', '.join(sizes) or 'no'} px were given; a batch is of one size")
+            raise RequestError(f"{what}s of {', '.join(sizes)} px were given; a batch is of one size")
         return torch.cat(parts)
     if isinstance(given, Image.Image):
+        if given.mode[0] in "IF" and np.asarray(given).max(initial=0) > 255:  # Pillow would cut them off at white
+            raise RequestError(f"the {what} has more than 8 bits (Pillow mode {given.mode}); scale it to 0–255")
         given = np.asarray(given.convert("RGB" if channels == 3 else "L"))
     if isinstance(given, np.ndarray):
         last = given if given.ndim > 2 or channels == 3 else given[..., None]
-        tensor = _scaled(torch.from_numpy(np.array(last)), what=what).movedim(-1, -3)
+        values = _scaled(torch.from_numpy(np.array(last)), what=what)
+        tensor = values.movedim(-1, -3) if values.ndim > 2 else values
     elif isinstance(given, torch.Tensor):
         tensor = _scaled(given if given.ndim > 2 or channels == 3 else given[None], what=what)
     else:

@@ -38,7 +38,8 @@ class Text2EarthPipeline(Painter):
             (arXiv 2305.08891).
         guidance_interval: Guidance acts while timestep / training timesteps lies between the two; outside, a
             step takes one prediction (arXiv 2404.07724).
-        negative_prompt: What the images should not show: takes the place of ``""`` in the null.
+        negative_prompt: What the images should not show, one or one for each prompt: takes the place of ``""`` in the
+            null.
         num_images_per_prompt: Images of each prompt, next to each other in the result.
         eta: η of schedulers that have it (DDIM).
         generator: Source of the initial noise; one on the CPU gives the same noise on every device.
@@ -70,7 +71,7 @@ class Text2EarthPipeline(Painter):
         resolution_guidance_scale: float | None = None,
         guidance_rescale: float = 0.0,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
-        negative_prompt: str | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from text2earth.data import DatasetIdentity
 from text2earth.training.config import TrainConfig
 
-__all__ = ["CardFacts", "credits_table", "model_card"]
+__all__ = ["CardFacts", "cascade_card", "credits_table", "model_card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,57 @@ writers of `text2earth` mark their files so, and whoever passes an image on shou
 ## Training data
 
 `{identity.name}`{version}, fingerprint `{identity.fingerprint}`: {identity.rows:,} images, {seen}.
+
+{credits_table(identity)}
+
+Weights learn from these images; whoever passes the model on should pass these credits on.
+"""
+
+
+def cascade_card(config: TrainConfig, facts: CardFacts) -> str:
+    """Return the README.md of a cascade's model folder."""
+    assert config.cascade is not None
+    identity, cascade = facts.identity, config.cascade
+    levels = ", ".join(f"{level} ({count:,})" for level, count in sorted(facts.levels.items()))
+    sizes = ", ".join(f"{name} {count:,}" for name, count in facts.parameters.items())
+    stages = " → ".join(map(str, cascade.stage_levels))
+    seen = "computed by a program, not observed" if identity.synthetic else "observed"
+    return f"""---
+library_name: diffusers
+pipeline_tag: text-to-image
+tags: [metaearth, remote-sensing, satellite-imagery, synthetic]
+---
+
+# {config.name}
+
+A cascade after MetaEarth (arXiv 2405.13570): one network paints every stage, from text and level, and from the window
+at the level above, {cascade.factor} times coarser.
+
+**Every image that it makes is synthetic.** It shows no place on Earth, wherever it is put on a map; the writers of
+`text2earth` mark their files so, and whoever passes an image on should keep the mark.
+
+| | |
+|---|---|
+| size | {sum(facts.parameters.values()):,} parameters ({sizes}), preset `{config.model.preset}` |
+| window | {facts.image_size} × {facts.image_size} px, RGB |
+| levels of the stages | {stages} |
+| levels trained on (images) | {levels or "none"} |
+| prediction | {config.model.prediction}, {cascade.steps} steps when it paints |
+| images seen | {facts.seen:,}, batch {config.denoiser.batch_size}, {config.denoiser.steps:,} steps |
+| rows that could not be used | {len(facts.skipped):,} |
+
+## Use
+
+    import text2earth
+
+    pipeline = text2earth.load("THIS_FOLDER")
+    coarse = pipeline("forest", level={cascade.base_level}).images[0]
+    centre = coarse.crop((24, 24, 40, 40))
+    finer = pipeline("forest", level={cascade.stage_levels[-1]}, low=centre).images[0]
+
+## Training data
+
+`{identity.name}`, fingerprint `{identity.fingerprint}`: {identity.rows:,} tiles, {seen}.
 
 {credits_table(identity)}
 

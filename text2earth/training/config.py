@@ -22,7 +22,8 @@ from text2earth.data.filters import columns_of
 from text2earth.data.order import WINDOW_GROUPS
 from text2earth.diffusion import Objective, Prediction
 from text2earth.errors import ConfigError, ShardError
-from text2earth.models.presets import PRESETS
+from text2earth.models.presets import CASCADES, PRESETS
+from text2earth.training.cascade_settings import CascadeSettings, beside_cascade
 from text2earth.training.parallel import Compiler
 
 __all__ = [
@@ -347,6 +348,7 @@ class TrainConfig(_Strict):
     validation: ValidationSettings | None = None
     lora: LoraSettings | None = None
     controlnet: ControlNetSettings | None = None
+    cascade: CascadeSettings | None = None
 
     @property
     def is_adapter(self) -> bool:
@@ -411,9 +413,13 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
         config = TrainConfig.model_validate(filled)
     except ValidationError as error:
         raise ConfigError(f"{path}: " + "; ".join(_fault(dict(fault)) for fault in error.errors())) from error
-    if config.model.preset not in PRESETS:
-        raise ConfigError(f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(PRESETS)}")
-    if config.vae is None and not config.model.start:
+    presets = PRESETS if config.cascade is None else CASCADES
+    if config.model.preset not in presets:
+        raise ConfigError(
+            f"{path}: model.preset is {config.model.preset!r}; presets are {', '.join(presets)} "
+            f"{'without' if presets is PRESETS else 'with'} [cascade]"
+        )
+    if config.vae is None and not config.model.start and config.cascade is None:
         raise ConfigError(
             f"{path}: vae is missing; add a section [vae], or keep the autoencoder of a model that is the start: "
             "model.start = FOLDER or the name of a zoo model"
@@ -425,6 +431,10 @@ def load_config(path: Path, *, variables: Mapping[str, str] | None = None) -> Tr
 
 def _refuse_contradictions(config: TrainConfig, path: Path) -> None:
     conditions = config.conditions
+    if config.cascade is not None:
+        if found := beside_cascade(config.model_dump()):
+            raise ConfigError(f"{path}: {found} with [cascade], which paints pixels from fresh weights; drop it")
+        return
     if ("source" in conditions.further) != bool(conditions.sources):
         raise ConfigError(
             f"{path}: conditions.further is {list(conditions.further)} and conditions.sources is "

@@ -154,7 +154,8 @@ class _Rehearsal:
     def _stage(self, model: Any) -> Stage:
         if self.config.vae is not None and self.name == "vae":
             return vae_stage(model.vae, config=self.config, settings=self.config.vae)
-        model.vae.requires_grad_(False)
+        if self.config.cascade is None:
+            model.vae.requires_grad_(False)
         return denoiser_stage(model, config=self.config)
 
     def _state_bytes(self, stage: Stage) -> int:
@@ -199,7 +200,8 @@ class _Rehearsal:
             torch.cuda.reset_peak_memory_stats()
         before = psutil.Process().memory_info().rss
         model = new_model(self.config, tokenizer=tokenizer)
-        model.vae.to(self.spread.device)
+        if self.config.cascade is None:
+            model.vae.to(self.spread.device)
         spread = replace(self.spread, shard=False) if self.name == "vae" else self.spread
         schedule = self.settings.model_copy(update={"steps": _STEPS + 1})
         seconds = rehearsed(

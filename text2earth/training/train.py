@@ -14,15 +14,17 @@ from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
-from text2earth.checkpoints import replaced_folder, save_model
+from text2earth.checkpoints import replaced_folder, save_cascade, save_model
 from text2earth.data import DatasetIdentity, Examples, LatentCache, ShardIndex, batches
 from text2earth.errors import ConfigError, ShardError
 from text2earth.layout import read_tensors
 from text2earth.models import (
+    CASCADES,
     PRESETS,
     Inputs,
     Text2Earth,
     build,
+    build_cascade,
     parameter_counts,
     start_as_average,
     train_tokenizer,
@@ -36,7 +38,8 @@ from text2earth.training.adapting import (
     write_adapter,
     write_adapter_card,
 )
-from text2earth.training.card import CardFacts, model_card
+from text2earth.training.card import CardFacts, cascade_card, model_card
+from text2earth.training.cascading import CascadeStage, cascade_stage
 from text2earth.training.config import TrainConfig, VaeSettings, ValidationSettings
 from text2earth.training.loop import Pace, Phase, run_stage
 from text2earth.training.parallel import Spread, whole
@@ -121,8 +124,9 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
     model = new_model(config, tokenizer=tokenizer, report=folder / "start.txt")
     pace = Pace(folder, run.checkpoint_every, run.log_every, config.data.workers, run.keep, run.tensorboard)
     phases = training_phases(config, index=index, image_size=model.image_size)
-    model = _with_vae(model, config=config, examples=phases[0].examples, spread=spread, pace=pace)
-    phases = _from_cache(phases, config=config, vae=model.vae)
+    if config.cascade is None:
+        model = _with_vae(model, config=config, examples=phases[0].examples, spread=spread, pace=pace)
+        phases = _from_cache(phases, config=config, vae=model.vae)
     model, tally = _train_denoiser(model, config=config, phases=phases, spread=spread, pace=pace)
     parameters = adapter_parameters(output) if config.is_adapter else parameter_counts(model)
     result = TrainResult(output, parameters, tally, index.identity)
@@ -158,8 +162,10 @@ def _from_cache(phases: list[Phase], *, config: TrainConfig, vae: Any) -> list[P
     return found
 
 
-def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None) -> Text2Earth:
+def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None) -> Any:
     """Return the model before its first step: fresh, or with the weights of the model that is its start.
+
+    It is a ``Text2Earth``, or a ``Cascade`` where the configuration has one.
 
     Args:
         config: Of the training.
@@ -170,8 +176,11 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
     Raises:
         ModelError: If the start is no model, or of another shape; names the first keys that differ.
     """
-    preset = PRESETS[config.model.preset]
     size, seed = image_size(config), config.run.seed
+    if config.cascade is not None:
+        cascade, factor = CASCADES[config.model.preset], config.cascade.factor
+        return build_cascade(cascade, tokenizer=tokenizer, image_size=size, factor=factor, seed=seed)
+    preset = PRESETS[config.model.preset]
     model = build(preset, tokenizer=tokenizer, image_size=size, seed=seed, inputs=_inputs(config))
     if not config.model.start:
         return model
@@ -223,13 +232,19 @@ def image_size(config: TrainConfig) -> int:
     Raises:
         ConfigError: If the networks cannot halve it.
     """
-    preset = PRESETS[config.model.preset]
+    preset = _preset(config)
     size = config.model.image_size or preset.image_size
     if size % preset.size_step:
         raise ConfigError(
             f"model.image_size is {size}; for preset {config.model.preset} it is a multiple of {preset.size_step}"
         )
     return size
+
+
+def _preset(config: TrainConfig) -> Any:
+    """Return the sizes of the model: of a Text2Earth, or of a cascade."""
+    name = config.model.preset
+    return PRESETS[name] if config.cascade is None else CASCADES[name]
 
 
 def _claim(folder: Path, *, config: TrainConfig, identity: DatasetIdentity) -> None:
@@ -272,7 +287,7 @@ def tokenizer_of(folder: Path, *, config: TrainConfig, index: ShardIndex) -> Any
         with replaced_folder(name) as fresh:
             CLIPTokenizer.from_pretrained(find(config.model.start) / "tokenizer").save_pretrained(fresh)
     if not name.is_dir():
-        sizes = PRESETS[config.model.preset].text_encoder
+        sizes = _preset(config).text_encoder
         captions = islice(index.captions(), _TOKENIZER_CAPTIONS)
         positions = int(sizes["max_position_embeddings"])
         trained = train_tokenizer(captions, vocab_size=int(sizes["vocab_size"]), positions=positions)
@@ -333,8 +348,8 @@ def _latent_scale(vae: Any, *, examples: Examples, seed: int, device: torch.devi
 
 
 def _train_denoiser(
-    model: Text2Earth, *, config: TrainConfig, phases: list[Phase], spread: Spread, pace: Pace
-) -> tuple[Text2Earth, Tally]:
+    model: Any, *, config: TrainConfig, phases: list[Phase], spread: Spread, pace: Pace
+) -> tuple[Any, Tally]:
     """Train the denoiser; return the model with its average in place, and what it met."""
     stage = denoiser_stage(model, config=config)
     tally = run_stage(
@@ -363,8 +378,10 @@ def vae_stage(vae: Any, *, config: TrainConfig, settings: VaeSettings) -> VaeSta
     return VaeStage(loss, config.run.seed)
 
 
-def denoiser_stage(model: Text2Earth, *, config: TrainConfig) -> DenoiserStage:
+def denoiser_stage(model: Any, *, config: TrainConfig) -> DenoiserStage | CascadeStage:
     """Return how the denoiser is trained."""
+    if config.cascade is not None:
+        return cascade_stage(model, config=config)
     settings, conditions = config.denoiser, config.conditions
     objective = settings.objective(config.model.prediction)
     networks = under_control(model, config=config)
@@ -380,7 +397,9 @@ def denoiser_stage(model: Text2Earth, *, config: TrainConfig) -> DenoiserStage:
     return adapted(stage, config=config, model=model) if config.is_adapter else stage
 
 
-def _validation(stage: DenoiserStage, *, config: TrainConfig, spread: Spread, folder: Path) -> Validation | None:
+def _validation(
+    stage: DenoiserStage | CascadeStage, *, config: TrainConfig, spread: Spread, folder: Path
+) -> Validation | None:
     settings = config.validation
     if settings is None:
         return None
@@ -402,7 +421,7 @@ def _in_one_piece(model: Text2Earth, *, config: TrainConfig) -> Text2Earth:
     return replace(fresh, vae=model.vae)
 
 
-def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> None:
+def _publish(model: Any, *, config: TrainConfig, result: TrainResult) -> None:
     tally = result.tally
     facts = CardFacts(
         identity=result.identity,
@@ -413,7 +432,14 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
         truncated=tally.truncated,
         skipped=tally.skipped,
     )
-    if config.is_adapter:
+    levels = tuple(sorted(level for level in tally.levels if level))
+    if config.cascade is not None:
+        settings = {**config.cascade.of_the_folder, "trained_levels": list(levels)}
+        for network in model.networks().values():
+            network.cpu()
+        card = cascade_card(config, facts)
+        save_cascade(model, result.folder, prediction=config.model.prediction, settings=settings, card=card)
+    elif config.is_adapter:
         write_adapter_card(result.folder, config=config, identity=result.identity, seen=tally.seen)
     else:
         for network in model.networks().values():
@@ -422,7 +448,7 @@ def _publish(model: Text2Earth, *, config: TrainConfig, result: TrainResult) -> 
             model,
             result.folder,
             prediction=config.model.prediction,
-            levels=tuple(sorted(level for level in tally.levels if level)),
+            levels=levels,
             card=model_card(config, facts),
             shift=config.denoiser.flow_shift,
             text_windows=config.conditions.windows,

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from text2earth.checkpoints import new_scheduler
+from text2earth.checkpoints import new_cascade_scheduler, new_scheduler
 from text2earth.data import Batch, Examples, batches
 from text2earth.diffusion import SCHEDULE
 from text2earth.provenance import Origin, write_png
+from text2earth.training.cascading import CascadeStage
 from text2earth.training.config import ValidationSettings
 from text2earth.training.parallel import Spread
 from text2earth.training.stages import DenoiserStage
@@ -40,7 +41,7 @@ class Validation:
     """
 
     settings: ValidationSettings
-    stage: DenoiserStage
+    stage: DenoiserStage | CascadeStage
     examples: Examples
     spread: Spread
     folder: Path
@@ -55,7 +56,9 @@ class Validation:
         """Return ``validation_loss``, the same by level and by timestep, and write a grid if there are prompts."""
         found = self._losses()
         if self.settings.prompts:
-            self._paint(step)
+            stage = self.stage
+            grid = self._cascaded(stage) if isinstance(stage, CascadeStage) else self._painted(stage)
+            self._write(grid, step)
         return found
 
     def _losses(self) -> dict[str, Any]:
@@ -102,20 +105,50 @@ class Validation:
         losses: list[float] = self.stage.module(**inputs).float().tolist()
         return losses
 
-    def _paint(self, step: int) -> None:
-        """Write a grid, a row for each prompt and a column for each level; every process paints, one writes."""
+    def _cascaded(self, stage: CascadeStage) -> np.ndarray:
+        """Return a grid, a row for each prompt and a column for each stage: each is painted into a part of the last."""
+        from text2earth.sampling import MetaEarthPipeline
+
+        settings, model = self.settings, stage.model
+        pipeline = MetaEarthPipeline(
+            **model.networks(),
+            tokenizer=model.tokenizer,
+            scheduler=new_cascade_scheduler(stage.module.objective.prediction),
+            **stage.settings.of_the_folder,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        side, rows = model.image_size // model.factor, []
+        begin = (model.image_size - side) // 2
+        for row, prompt in enumerate(settings.prompts):
+            low, columns = None, []
+            for level in stage.settings.stage_levels:
+                generator = torch.Generator().manual_seed(settings.seed + row)
+                steps = settings.sampling_steps
+                asked: dict[str, Any] = {
+                    "low": low,
+                    "num_inference_steps": steps,
+                    "generator": generator,
+                    "output_type": "np",
+                }
+                columns.append(pipeline(prompt, level, **asked).images[0])
+                low = columns[-1][begin : begin + side, begin : begin + side]
+            rows.append(np.concatenate(columns, axis=1))
+        return np.concatenate(rows, axis=0)
+
+    def _painted(self, stage: DenoiserStage) -> np.ndarray:
+        """Return a grid, a row for each prompt and a column for each level; every process paints."""
         from text2earth.sampling import Text2EarthInpaintPipeline, Text2EarthPipeline
 
-        settings, objective = self.settings, self.stage.module.objective
+        settings, objective = self.settings, stage.module.objective
         scheduler = new_scheduler(objective.prediction, shift=objective.flow_shift)
-        model = self.stage.model
+        model = stage.model
         parts = (model.vae, model.text_encoder, model.tokenizer, model.unet, scheduler)
         kind: Any = Text2EarthInpaintPipeline if model.is_inpainting else Text2EarthPipeline
         pipeline = kind(
             *parts,
             condition_embedder=model.condition_embedder,
             transformer=model.transformer,
-            text_windows=self.stage.windows,
+            text_windows=stage.windows,
         )
         pipeline.set_progress_bar_config(disable=True)
         nothing = np.zeros((model.image_size, model.image_size, 3), np.uint8)
@@ -133,12 +166,17 @@ class Validation:
                 output_type="np",
             ).images
             rows.append(np.concatenate(list(images), axis=1))
+        return np.concatenate(rows, axis=0)
+
+    def _write(self, grid: np.ndarray, step: int) -> None:
+        """Write a grid, in 0…1 (H, W, 3), marked synthetic."""
         if self.spread.accelerator.is_main_process:
-            grid = np.round(np.concatenate(rows, axis=0) * 255.0).astype(np.uint8)
+            settings = self.settings
+            pixels = np.round(grid * 255.0).astype(np.uint8)
             prompts, levels = " | ".join(settings.prompts), settings.levels
             level = levels[0] if len(levels) == 1 else 0
             origin = Origin(self.name, prompts, level, settings.seed, settings.sampling_steps, settings.guidance)
             name = self.folder / "samples" / f"step-{step:08d}.png"
             fresh = name.with_suffix(f".{os.getpid()}.tmp")
-            write_png(grid, fresh, origin=origin)
+            write_png(pixels, fresh, origin=origin)
             fresh.replace(name)

@@ -130,15 +130,16 @@ def _share(
     near = shapely.box(*_bounds(box, side)).buffer(reach, join_style="mitre")
     if not shapely.intersects(shape, near):
         return None
-    x = (np.arange(box.x, box.x + box.width) + 0.5) / side
-    y = (np.arange(box.y, box.y + box.height) + 0.5) / side
+    x = (np.arange(box.x, box.right) + 0.5) / side
+    y = (np.arange(box.y, box.bottom) + 0.5) / side
+    if not len(border.query(near)):
+        return np.full((box.height, box.width), shapely.contains_xy(shape, x[0], y[0]), np.float32)
     across, down = (part.ravel() for part in np.meshgrid(x, y))
     inside = shapely.contains_xy(shape, across, down)
     share = inside.astype(np.float64)
-    if feather and len(border.query(near)):
-        points = shapely.points(across, down)
+    if feather:
         (which, _), distance = border.query_nearest(
-            points, max_distance=max(reach, 1e-300), return_distance=True, all_matches=False
+            shapely.points(across, down), max_distance=reach, return_distance=True, all_matches=False
         )
         ramp = np.clip(distance / reach, 0.0, 1.0) / 2
         share[which] = np.where(inside[which], 0.5 + ramp, 0.5 - ramp)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +146,8 @@ class BlockCache:
             os.utime(path)
         except FileNotFoundError:
             return None
+        except PermissionError:
+            raise  # the file is whole, for all that is known
         except _DAMAGE as error:
             _LOG.warning("%s is damaged (%s); it is deleted and painted again", path, error)
             path.unlink(missing_ok=True)
@@ -156,8 +158,6 @@ class BlockCache:
         return pixels
 
     def _write(self, key: BlockKey, pixels: Pixels) -> None:
-        from dataclasses import replace
-
         path = self._path(key)
         further = (*self._origin.further, (_DIGEST, self._digest(key, pixels)))
         encoded = encode_png(pixels, origin=replace(self._origin, further=further))

@@ -53,7 +53,6 @@ class WorldModel:
         name: Of the model.
         levels: Zoom levels of the stages, coarsest first, ``log2(network.factor)`` apart.
         steps: Denoising steps of a stage, if a world does not say otherwise.
-        guidance_scale: Of the text, as written into files; guiding is the network's own business.
 
     Raises:
         ModelError: If the levels do not fit the factor.
@@ -63,7 +62,6 @@ class WorldModel:
     name: str
     levels: tuple[int, ...]
     steps: int
-    guidance_scale: float = 1.0
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -149,7 +147,7 @@ class World:
         self.fingerprint = fingerprint(self._facts())
         self._cache = BlockCache(
             self.fingerprint,
-            origin=self._origin(),
+            origin=Origin.of_world(self, level=self.maxzoom),
             folder=cache,
             max_bytes=settings.cache_bytes,
             memory_bytes=settings.memory_bytes,
@@ -385,11 +383,6 @@ class World:
             "steps": self._steps,
         }
 
-    def _origin(self) -> Origin:
-        further = (("world", self.fingerprint),)
-        levels, scale = self.model.levels, self.model.guidance_scale
-        return Origin(self.model_name, self.prompt, levels[-1], self.seed, self._steps, scale, further)
-
 
 def _groups(keys: Iterable[BlockKey]) -> Iterable[list[BlockKey]]:
     """Yield blocks that are painted in one go, neighbours together."""
@@ -407,10 +400,10 @@ def _groups(keys: Iterable[BlockKey]) -> Iterable[list[BlockKey]]:
 
 def _loaded(name: str | Path) -> WorldModel:
     """Read a cascade."""
-    from text2earth.sampling import load
+    from text2earth.sampling import CascadeNetwork, MetaEarthPipeline, load
 
     pipeline = load(name)
-    network = getattr(pipeline, "window_network", None)
-    if network is None:
+    if not isinstance(pipeline, MetaEarthPipeline):
         raise ModelError(f"{name} paints single images, not a world; give a cascade, such as metaearth-tiny")
-    return WorldModel(network, Path(name).name, tuple(pipeline.config.stage_levels), int(pipeline.config.steps))
+    config = pipeline.config
+    return WorldModel(CascadeNetwork(pipeline), Path(name).name, tuple(config.stage_levels), int(config.steps))

@@ -394,7 +394,7 @@ def build_survey(capfd: Capture, survey: Path, folder: Path, *, workers: int = 1
     return command(capfd, "build", survey / "recipe.toml", *given)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_full_disk_is_exit_1_and_after_making_room_the_build_goes_on(
     workers: int, survey: Path, undisturbed: Path, small_disk: Path, capfd: Capture
 ) -> None:

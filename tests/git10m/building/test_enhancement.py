@@ -165,9 +165,10 @@ def test_verify_finds_a_row_that_claims_another_picture(enhanced: Path, tmp_path
     assert any("is enhanced, and its picture scores" in each for each in found)
 
 
-def test_two_workers_and_other_folders_give_the_same_bytes(noisy: Path, enhanced: Path, tmp_path: Path):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_workers_and_other_folders_give_the_same_bytes(workers: int, noisy: Path, enhanced: Path, tmp_path: Path):
     with small_units():
-        built(noisy, tmp_path / "dataset", engine=Engine("processes", 2))
+        built(noisy, tmp_path / "dataset", engine=Engine("processes", workers))
     assert promised(tmp_path / "dataset") == promised(enhanced)
 
 

@@ -40,8 +40,8 @@ def kill_after(order: list[str], seconds: float) -> bool:
 
 
 def test_killed_a_few_times_in_one_folder(survey: Path, undisturbed: Path, tmp_path: Path, git10m: Order) -> None:
-    order = git10m(survey, tmp_path / "dataset", "--workers", "2")
-    for seconds in (2.0, 3.5):
+    order = git10m(survey, tmp_path / "dataset", "--workers", "1")
+    for seconds in (2.5, 3.5):
         kill_after(order, seconds)
     run(order)
     assert promised(tmp_path / "dataset") == promised(undisturbed)

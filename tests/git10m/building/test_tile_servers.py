@@ -277,7 +277,7 @@ def test_a_token_that_expires_ends_the_build_and_a_new_one_goes_on(
     assert not any(b"SECRET" in text for text in texts)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_budget_ends_the_build_and_a_larger_one_goes_on(workers: int, tmp_path: Path, capfd: Capture):
     with RudeServer(without_pages) as server:
         made = recipe(tmp_path, server.url, source="budget = { requests = 100 }")

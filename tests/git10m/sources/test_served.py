@@ -115,19 +115,20 @@ def test_assembled_tiles_are_parts_of_one_picture(sizes: tuple[int, int], x: int
     tile_size, served_px = sizes
     grid = ServedGrid(tile_size, served_px)
     level = 3
-    side = tile_size << level
-    rows, columns = np.mgrid[0:side, 0:side]
-    world = np.stack([rows % 251, columns % 241, (rows // 64 + columns // 32) % 256], axis=-1).astype(np.uint8)
+
+    def ground(side: int, column: int, row: int) -> np.ndarray:
+        rows, columns = np.mgrid[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        return np.stack([rows % 251, columns % 241, (rows // 64 + columns // 32) % 256], axis=-1).astype(np.uint8)
+
     tile = Tile(level, x, y)
     parts = {}
     for z, sx, sy in grid.addresses(tile):
         assert z == grid.z_of(level)
         assert grid.level_of(z) == level
-        cut = world[sy * served_px : (sy + 1) * served_px, sx * served_px : (sx + 1) * served_px]
-        parts[z, sx, sy] = served(cut)
+        parts[z, sx, sy] = served(ground(served_px, sx, sy))
     found = grid.assemble(tile, parts, fill=FILL)
     assert found is not None
-    assert np.array_equal(found.pixels, world[y * tile_size : (y + 1) * tile_size, x * tile_size : (x + 1) * tile_size])
+    assert np.array_equal(found.pixels, ground(tile_size, x, y))
 
 
 @settings(max_examples=40, deadline=None)

@@ -109,6 +109,29 @@ def test_everything_is_measured_of_a_model(model_folder):
         measure(load(model_folder), trained=one_word, held_out=trained)
 
 
+def test_the_command_measures_a_model(run, model_folder, small_tiles, monkeypatch):
+    known = np.array([{"water": 1.0} if row % 2 else {"forest": 1.0} for row in range(24)])
+    found = read_patches(small_tiles, size=16)
+    sources = ("a", "b") * 6 + ("b", "a") * 6
+    of_two_words = Patches(found.pixels, found.levels, sources, tuple(known), found.captions)
+    monkeypatch.setattr("text2earth.evaluation.read_patches", lambda folder, *, size: of_two_words)
+    monkeypatch.setattr(Patches, "known_words", lambda self: ["forest", "water"])
+    asked = ("--trained", small_tiles, "--held-out", small_tiles, "--images", 4, "--steps", 2)
+    status, out, _ = run("evaluate", "painting", model_folder, *asked)
+    assert status == 0 and "autoencoder" in out and "forest or water" in out
+    status, out, _ = run("evaluate", "painting", model_folder, *asked, "--json")
+    assert status == 0 and set(json.loads(out.splitlines()[-1])["word_pairs"]) == {"forest / water"}
+
+
+def test_the_command_says_what_it_misses(run, model_folder, small_tiles, tmp_path):
+    asked = ("--trained", small_tiles, "--held-out", tmp_path)
+    status, _, err = run("evaluate", "painting", model_folder, *asked)
+    assert status == 2 and "has no data/train-*.parquet" in err
+    asked = ("--trained", small_tiles, "--held-out", small_tiles)
+    status, _, err = run("evaluate", "painting", model_folder, *asked)
+    assert status == 2 and "pairs need two" in err
+
+
 def test_tiles_are_averaged_and_their_levels_fall(dataset, tmp_path):
     patches = read_patches(dataset, size=64)
     assert patches.pixels.shape == (48, 64, 64, 3)

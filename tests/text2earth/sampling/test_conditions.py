@@ -30,7 +30,13 @@ def test_each_condition_changes_the_image(everything, changed):
 def test_a_batch_has_conditions_of_its_own(everything):
     noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     both = paint(
-        everything, ["water", "forest"], [14, 0], latents=noise, month=[1, 7], lon=[2.0, None], lat=[3.0, None]
+        everything,
+        ["water", "forest"],
+        torch.tensor([14, 0]),
+        latents=noise,
+        month=[1, 7],
+        lon=[2.0, None],
+        lat=[3.0, None],
     )
     alone = paint(everything, "forest", None, latents=noise[1:], month=7)
     np.testing.assert_allclose(both[1], alone[0], atol=1e-4)
@@ -106,8 +112,11 @@ def test_encoded_prompts_stand_for_their_texts(everything):
     for prompt in ("a view of water", "a view of forest. " * 30):
         states = everything.encode_prompt(prompt)
         np.testing.assert_allclose(paint(everything, None, prompt_embeds=states), paint(everything, prompt), atol=1e-5)
-    with pytest.raises(ConditionError, match=r"prompt_embeds of shape \(1, 50, 32\) were given"):
-        paint(everything, None, prompt_embeds=torch.zeros(1, 50, 32))
+    for shape in ((1, 50, 32), (1, 77, 31), (77, 32), (1, 3 * 77, 32)):
+        with pytest.raises(
+            ConditionError, match=r"prompt_embeds are \(.*\); they are a tensor \(prompts, 77 to 154 by 77, 32"
+        ):
+            paint(everything, None, prompt_embeds=torch.zeros(shape))
 
 
 def test_it_saves_and_loads_with_its_embedder(everything, tmp_path):
@@ -124,6 +133,10 @@ def test_it_saves_and_loads_with_its_embedder(everything, tmp_path):
 def test_a_negative_prompt_takes_the_place_of_the_empty_text(everything):
     assert np.array_equal(paint(everything, negative_prompt=NULL.prompt), paint(everything))
     assert np.abs(paint(everything, negative_prompt="fields") - paint(everything)).max() > 1e-4
+    noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    both = paint(everything, ["water", "forest"], negative_prompt=["fields", "a view"], latents=noise)
+    alone = paint(everything, "forest", negative_prompt="a view", latents=noise[1:])
+    np.testing.assert_allclose(both[1], alone[0], atol=1e-4)
     # Unguided, there is nothing that it could enter.
     assert np.array_equal(
         paint(everything, negative_prompt="fields", guidance_scale=1.0), paint(everything, guidance_scale=1.0)

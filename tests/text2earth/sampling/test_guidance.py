@@ -12,8 +12,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 
 def paint(pipeline, **changes):
-    request = {"num_inference_steps": 5, "output_type": "latent", **changes}
-    return pipeline("a view of water", 14, generator=torch.Generator().manual_seed(1), **request).images
+    draws = torch.Generator().manual_seed(1)
+    request = {"num_inference_steps": 5, "output_type": "latent", "generator": draws, **changes}
+    return pipeline("a view of water", 14, **request).images
 
 
 def branches(count):
@@ -92,8 +93,15 @@ def test_a_callback_may_interrupt_and_sees_what_it_asks_for(everything):
     [
         ({"guidance_rescale": 1.5}, r"guidance_rescale 1\.5 was given; it is 0–1"),
         ({"guidance_interval": (0.8, 0.2)}, r"guidance_interval \(0\.8, 0\.2\) was given"),
-        ({"num_inference_steps": 0}, "num_inference_steps is 0; at least 1"),
-        ({"num_images_per_prompt": 0}, "num_images_per_prompt is 0; at least 1"),
+        ({"num_inference_steps": 0}, "num_inference_steps is 0; a whole number of at least 1"),
+        ({"num_images_per_prompt": 0}, "num_images_per_prompt is 0; a whole number of at least 1"),
+        ({"guidance_interval": 0.5}, r"guidance_interval 0\.5 was given; it is \(low, high\)"),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan; it is a number, 4 is usual"),
+        ({"resolution_guidance_scale": "2"}, "resolution_guidance_scale is '2'; it is a number"),
+        ({"num_inference_steps": 1001}, "num_inference_steps is 1001; the model was trained at 1000 timesteps"),
+        ({"height": 16.0}, r"height is 16\.0; a whole number"),
+        ({"generator": 3}, r"generator is 3 for 1 images; give torch\.Generator"),
+        ({"generator": [torch.Generator()] * 2}, "for 1 images; give .* a list with one for each image"),
         ({"output_type": "jpeg"}, "output_type 'jpeg' was given; choose from pil, np, pt, latent"),
         ({"latents": torch.zeros(1, 4, 7, 8)}, r"latents of shape \(1, 4, 7, 8\) were given; this request needs"),
     ],

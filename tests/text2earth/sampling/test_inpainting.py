@@ -111,8 +111,10 @@ def test_image_to_image_keeps_more_the_less_its_strength(everything, tile):
         ).images  # fmt: skip
         return float((found - clean).detach().norm())
 
-    distances = [distance(strength) for strength in (0.05, 0.3, 0.9)]
-    assert distances == sorted(distances) and distances[2] > 2 * distances[0]
+    for scheduler in (redraw.scheduler, PNDMScheduler.from_config(redraw.scheduler.config)):
+        redraw.scheduler = scheduler
+        distances = [distance(strength) for strength in (0.05, 0.3, 0.9)]
+        assert distances == sorted(distances) and distances[2] > 2 * distances[0]
 
 
 def test_image_to_image_takes_as_many_steps_as_its_strength(everything, tile):
@@ -130,6 +132,8 @@ def test_image_to_image_takes_as_many_steps_as_its_strength(everything, tile):
     ("change", "message"),
     [
         ({"mask": MASK[:, :16]}, "the mask is 16×16 px and the image 24×16 px; give a mask of the image's size"),
+        ({"mask": MASK.astype(np.uint8)}, "the mask has the bytes 0 and 1, both nearly black; give 0 and 255"),
+        ({"mask": []}, "an empty list of masks was given"),
         ({"mask": None}, "an image and a mask_image are needed"),
         (
             {"image": np.zeros((17, 24, 3), np.uint8)},
@@ -137,12 +141,18 @@ def test_image_to_image_takes_as_many_steps_as_its_strength(everything, tile):
         ),
         ({"image": np.full((16, 24, 3), 3.0)}, r"the image has values 3…3; numbers are in 0…1, or uint8"),
         ({"image": np.zeros((16, 24, 4), np.uint8)}, r"the image has shape \(16, 24, 4\); an array ends in"),
+        ({"image": np.zeros((16, 24), np.uint8)}, r"the image has shape \(16, 24\); an array ends in"),
+        (
+            {"image": Image.fromarray(np.full((16, 24), 4000, np.uint16))},
+            r"the image has more than 8 bits \(Pillow mode I;16\)",
+        ),
         ({"image": "tile.png"}, "str was given as image; give a Pillow image, an array or a tensor"),
         (
             {"image": [Image.new("RGB", (24, 16)), Image.new("RGB", (16, 16))]},
             "24×16, 16×16 px were given; a batch is of",
         ),
         ({"image": [Image.new("RGB", (24, 16))] * 3}, "3 images were given for 1 to paint; give one"),
+        ({"strength": None}, "strength is None; it is a number"),
         ({"strength": 0.0}, r"strength 0\.0 was given; it is above 0 and at most 1"),
         ({"strength": 0.1}, r"strength 0\.1 of 3 steps leaves no step"),
         ({"output_type": "latent"}, "output_type 'latent' was given; choose from pil, np, pt"),

@@ -9,6 +9,7 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
     PNDMScheduler,
     StableDiffusionPipeline,
     UNet2DConditionModel,
@@ -110,6 +111,23 @@ def test_schedulers_are_swappable(pipeline, scheduler):
     assert np.isfinite(images).all() and np.array_equal(images, paint(other))
 
 
+def test_a_scheduler_that_takes_anothers_place_does_not_clip_latents(everything):
+    """DDIM and Euler are one solver (arXiv 2206.00364, appendix C), unless one of them cuts latents off at −1…1."""
+    own = paint(everything, num_inference_steps=20)
+    for kind in (DDIMScheduler, PNDMScheduler):
+        other = Text2EarthPipeline(
+            **{**everything.components, "scheduler": kind.from_config(everything.scheduler.config)}
+        )
+        other.set_progress_bar_config(disable=True)
+        assert np.abs(paint(other, num_inference_steps=20) - own).mean() < 0.01
+
+
+def test_a_scheduler_of_another_kind_of_model_is_refused(pipeline, monkeypatch):
+    monkeypatch.setattr(pipeline, "scheduler", FlowMatchEulerDiscreteScheduler())
+    with pytest.raises(RequestError, match="FlowMatchEulerDiscreteScheduler is for a flow, and this model was trained"):
+        paint(pipeline)
+
+
 class _LevelInjected(torch.nn.Module):
     """The U-Net as a stock pipeline calls it, with the class labels that it leaves out."""
 
@@ -182,6 +200,9 @@ def test_a_model_without_level_input_is_refused(pipeline):
         ({"prompt": ["a", "b"], "level": [1, 2, 3]}, "2 prompts and 3 values of level were given"),
         ({"prompt": None, "level": 3}, "give either prompt or prompt_embeds"),
         ({"prompt": "a", "level": 23}, "level 23 was given"),
+        ({"prompt": "a", "level": "14"}, "level '14' was given; levels are 1–22"),
+        ({"prompt": ["a", 5], "level": 14}, "prompt 5 was given; it is a text, or a list of texts"),
+        ({"prompt": ["a", "b"], "negative_prompt": ["c"]}, "2 prompts and 1 values of negative_prompt were given"),
     ],
 )
 def test_conditions_that_do_not_fit_are_refused(pipeline, request_, message):
