@@ -20,7 +20,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 PLAIN = """
 import sys
@@ -95,8 +96,8 @@ async def storm(url: str, *, clients: int, seconds: float) -> tuple[list[float],
             except TimeoutError:
                 cancelled += 1
                 continue
-            if answer.status_code == 429:
-                await asyncio.sleep(float(answer.headers["Retry-After"]) * generator.random())
+            if answer.status_code in {429, 503, 504}:
+                await asyncio.sleep(float(answer.headers.get("Retry-After", 1)) * generator.random())
                 continue
             times.append(time.perf_counter() - start)
             wrong += seen.setdefault(path, answer.content) != answer.content or answer.status_code != 200
