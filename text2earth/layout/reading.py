@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from text2earth.checkpoints import MODEL_INDEX, require_model_folder
-from text2earth.errors import ModelError
+from text2earth.errors import ModelError, RequestError
 from text2earth.layout.networks import (
     DENOISERS,
     NETWORKS,
@@ -22,7 +22,7 @@ from text2earth.layout.networks import (
 )
 from text2earth.layout.stored import read_config, read_json, read_tensors, stored_weights
 
-__all__ = ["ModelParts", "read_model", "read_scheduler"]
+__all__ = ["ModelParts", "read_model", "read_scheduler", "require_device"]
 
 _DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 _FOR_LATENTS = {"clip_sample": False, "steps_offset": 1}
@@ -66,9 +66,12 @@ def read_model(
 
     Raises:
         ModelError: If a part is missing, damaged, pickled, or of another shape than its config says.
+        RequestError: If there is no such device or precision.
     """
     require_model_folder(folder)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = require_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if dtype is not None and dtype not in _DTYPES.values():
+        raise RequestError(f"dtype is {dtype!r}; it is one of {', '.join(map(str, _DTYPES.values()))}")
     index = read_json(folder / MODEL_INDEX)
     networks: dict[str, Any] = {}
     stored = {}
@@ -85,6 +88,21 @@ def read_model(
         read_scheduler(folder),
         {name: value for name, value in index.items() if not name.startswith("_") and not _is_component(value)},
     )
+
+
+def require_device(device: str | torch.device) -> torch.device:
+    """Return a device.
+
+    Raises:
+        RequestError: If this machine, or this torch, has none of that name.
+    """
+    try:
+        found = torch.device(device)
+        torch.ones(1, device=found).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch without CUDA asserts
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise RequestError(f"device is {str(device)!r}; here there is {', '.join(there)}") from error
+    return found
 
 
 def _networks_of(folder: Path, index: Mapping[str, Any]) -> list[str]:
@@ -125,9 +143,12 @@ def read_scheduler(folder: Path) -> Any:
         )
     known: Any = kind
     plain = {key: value for key, value in settings.items() if not key.startswith("_")}
-    found = known.from_config(plain)
-    mended = {name: value for name, value in _FOR_LATENTS.items() if name in found.config}
-    return known.from_config({**plain, **mended})
+    try:
+        found = known.from_config(plain)
+        mended = {name: value for name, value in _FOR_LATENTS.items() if name in found.config}
+        return known.from_config({**plain, **mended})
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / 'scheduler'} has settings that {name} does not take: {error}") from None
 
 
 def _checked(folder: Path, network: str) -> tuple[Any, str]:
@@ -153,6 +174,9 @@ def _tokenizer(folder: Path) -> Any:
     from transformers import CLIPTokenizer
 
     try:
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        found: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{folder} holds no CLIP tokenizer that can be opened: {error}") from error
+    if len(found) < 256:  # transformers makes one without words of a folder that lacks its files
+        raise ModelError(f"{folder} holds no CLIP tokenizer that can be opened: it has {len(found)} words")
+    return found
