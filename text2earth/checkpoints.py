@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from text2earth.diffusion import CASCADE_SCHEDULE, SCHEDULE, Prediction
@@ -34,6 +35,7 @@ __all__ = [
     "replaced_folder",
     "require_model_folder",
     "require_same_shapes",
+    "safetensors_written",
     "save_cascade",
     "save_model",
     "save_state",
@@ -282,12 +284,22 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
-        yield fresh
+        with safetensors_written():
+            yield fresh
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextmanager
+def safetensors_written() -> Iterator[None]:
+    """Tell a disk that is full or gone as such: safetensors has an error of its own for it."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"weights cannot be written: {error}") from error
 
 
 def _flattened(optimizer: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:

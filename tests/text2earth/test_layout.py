@@ -11,7 +11,7 @@ from transformers import CLIPTextModel
 
 import text2earth
 from text2earth.converting import convert
-from text2earth.errors import ModelError
+from text2earth.errors import ModelError, RequestError
 from text2earth.layout import read_model, read_scheduler
 
 # What stock pipelines and schedulers of diffusers 0.42 do with NumPy 2; ours keeps it to itself.
@@ -79,6 +79,11 @@ def test_dtype_and_device_are_the_callers(published):
     assert {network.dtype for network in parts.networks.values()} == {torch.bfloat16}
     assert not any(tensor.is_meta for network in parts.networks.values() for tensor in network.state_dict().values())
     assert not any(buffer.is_meta for network in parts.networks.values() for buffer in network.buffers())
+    for device in ("meta", "gpu", *([] if torch.cuda.is_available() else ["cuda"])):
+        with pytest.raises(RequestError, match=f"device is '{device}'; here there is cpu"):
+            read_model(published, device=device)
+    with pytest.raises(RequestError, match=r"dtype is 'float16'; it is one of torch\.float16"):
+        read_model(published, device="cpu", dtype="float16")
 
 
 def test_weights_are_read_a_tensor_at_a_time(model_folder, monkeypatch):
@@ -187,6 +192,16 @@ def test_a_checkpoint_of_another_shape_names_the_first_keys_that_differ(publishe
 
 
 def test_what_is_missing_or_damaged_is_named(published):
+    settings = published / "scheduler" / "scheduler_config.json"
+    before = settings.read_text()
+    settings.write_text(json.dumps({**json.loads(before), "beta_schedule": "steep"}))
+    with pytest.raises(ModelError, match=r"scheduler has settings that .* does not take: steep is not implemented"):
+        read_model(published, device="cpu")
+    settings.write_text(before)
+    (published / "tokenizer").rename(published / "words")
+    with pytest.raises(ModelError, match="tokenizer holds no CLIP tokenizer that can be opened"):
+        read_model(published, device="cpu")
+    (published / "words").rename(published / "tokenizer")
     (published / UNET).write_bytes(b"\x80\x04 not what it says")
     with pytest.raises(ModelError, match=r"diffusion_pytorch_model\.safetensors is no whole safetensors file"):
         read_model(published, device="cpu")

@@ -113,6 +113,7 @@ def _encode(request: _Encode) -> dict[str, Any]:
     from text2earth.data import RowFilter, View, scan
     from text2earth.data.encoding import EncodeSettings
     from text2earth.data.encoding import encode as run
+    from text2earth.layout import require_device
 
     hide_loading_bars()
     index = scan(request.dataset, rows=RowFilter(request.split, request.levels, where=request.where))
@@ -127,7 +128,7 @@ def _encode(request: _Encode) -> dict[str, Any]:
         precision=request.precision,
         workers=request.workers,
     )
-    device = torch.device(request.device or best)
+    device = require_device(request.device or best)
     done = run(index, vae=vae, output=request.output, settings=settings, device=device, part=request.part)
     return {
         "latents": str(request.output),

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from text2earth.checkpoints import safetensors_written
 from text2earth.converting.ldm_names import PREFIXES, ldm_name
 from text2earth.errors import ModelError
 from text2earth.layout import NETWORKS, check_weights, empty_network, expected_shapes
@@ -71,7 +72,8 @@ def write_single_file(weights: Mapping[str, torch.Tensor], path: Path, *, notes:
     fresh = path.with_name(f".{path.name}.part")
     try:
         whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-        save_file(whole, fresh, metadata={"format": "pt", _NOTES: json.dumps(notes)})
+        with safetensors_written():
+            save_file(whole, fresh, metadata={"format": "pt", _NOTES: json.dumps(notes)})
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -80,10 +80,11 @@ def _listed(path: str, *, split: str) -> tuple[list[ShardFile], str, str]:
     below = _below(f"{plain}/data")
     if below is not None:
         named = [file for file in below if fnmatch.fnmatchcase(file.name, f"{split}-*.parquet")]
-        return named, f"{plain}/data/{split}-*.parquet", plain
+        there = sorted({file.name.split("-")[0] for file in below if _is_shard(file)})
+        return named, f"{plain}/data/{split}-*.parquet (there are splits: {', '.join(there) or 'none'})", plain
     everything = _below(plain)
     if everything is not None:
-        return [file for file in everything if _is_shard(file)], f"{plain}/**/*{_KINDS}", plain
+        return [file for file in everything if _is_shard(file)], f"below it that ends in {' or '.join(_KINDS)}", plain
     one = _file(plain)
     return ([one] if one else []), path, plain.rpartition("/")[0] or "."
 

@@ -65,6 +65,17 @@ class RowFilter:
     def __post_init__(self) -> None:
         columns_of(self.where)
 
+    def __str__(self) -> str:
+        """What it asks for, as a configuration says it."""
+        asked = {
+            "split": self.split,
+            "levels": list(self.levels),
+            "min_quality": self.min_quality,
+            "where": self.where,
+            "images": list(self.images),
+        }
+        return ", ".join(f"{name} = {value!r}" for name, value in asked.items() if value not in (None, "", []))
+
 
 def columns_of(where: str) -> frozenset[str]:
     """Return the columns that an expression reads, children of structs with a dot.

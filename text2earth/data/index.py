@@ -129,7 +129,7 @@ def scan(path: str, *, rows: RowFilter) -> ShardIndex:
         saved = _saved(files, rows=rows)
         save_index(key, saved)
     if not saved.rows:
-        raise ShardError(f"no row of {path} passes the filter {rows}; loosen it or look at 'git10m stats'")
+        raise ShardError(f"no row of {path} passes the filter ({rows}); loosen it or look at 'git10m stats'")
     identity = DatasetIdentity(
         name=str(manifest.get("name") or root.rsplit("/", 1)[-1]),
         version=str(manifest.get("version") or ""),

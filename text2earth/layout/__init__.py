@@ -5,7 +5,7 @@ classes and code decides nothing but which scheduler of ``diffusers`` is meant.
 """
 
 from text2earth.layout.networks import NETWORKS, check_weights, empty_network, expected_shapes
-from text2earth.layout.reading import ModelParts, model_networks, read_model, read_scheduler
+from text2earth.layout.reading import ModelParts, model_networks, read_model, read_scheduler, require_device
 from text2earth.layout.stored import read_config, read_tensors, stored_weights, weight_files
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "read_model",
     "read_scheduler",
     "read_tensors",
+    "require_device",
     "stored_weights",
     "weight_files",
 ]

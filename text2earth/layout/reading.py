@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from text2earth.checkpoints import MODEL_INDEX, require_model_folder
-from text2earth.errors import ModelError
+from text2earth.errors import ModelError, RequestError
 from text2earth.layout.networks import (
     CASCADE,
     DENOISERS,
@@ -23,7 +23,7 @@ from text2earth.layout.networks import (
 )
 from text2earth.layout.stored import read_config, read_json, read_tensors, stored_weights
 
-__all__ = ["ModelParts", "model_networks", "read_model", "read_scheduler"]
+__all__ = ["ModelParts", "model_networks", "read_model", "read_scheduler", "require_device"]
 
 _DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 _FOR_LATENTS = {"clip_sample": False, "steps_offset": 1}
@@ -73,9 +73,12 @@ def read_model(
 
     Raises:
         ModelError: If a part is missing, damaged, pickled, or of another shape than its config says.
+        RequestError: If there is no such device or precision.
     """
     require_model_folder(folder)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = require_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if dtype is not None and dtype not in _DTYPES.values():
+        raise RequestError(f"dtype is {dtype!r}; it is one of {', '.join(map(str, _DTYPES.values()))}")
     index = read_json(folder / MODEL_INDEX)
     networks: dict[str, Any] = {}
     stored = {}
@@ -92,6 +95,21 @@ def read_model(
         read_scheduler(folder),
         {name: value for name, value in index.items() if not name.startswith("_") and not _is_component(value)},
     )
+
+
+def require_device(device: str | torch.device) -> torch.device:
+    """Return a device.
+
+    Raises:
+        RequestError: If this machine, or this torch, has none of that name.
+    """
+    try:
+        found = torch.device(device)
+        torch.ones(1, device=found).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch without CUDA asserts
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise RequestError(f"device is {str(device)!r}; here there is {', '.join(there)}") from error
+    return found
 
 
 def model_networks(folder: Path) -> list[str]:
@@ -139,11 +157,14 @@ def read_scheduler(folder: Path) -> Any:
         )
     known: Any = kind
     plain = {key: value for key, value in settings.items() if not key.startswith("_")}
-    found = known.from_config(plain)
-    if "low_encoder" in index:
-        return found
-    mended = {name: value for name, value in _FOR_LATENTS.items() if name in found.config}
-    return known.from_config({**plain, **mended})
+    try:
+        found = known.from_config(plain)
+        if "low_encoder" in index:  # a cascade paints pixels, and says itself what holds for them
+            return found
+        mended = {name: value for name, value in _FOR_LATENTS.items() if name in found.config}
+        return known.from_config({**plain, **mended})
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / 'scheduler'} has settings that {name} does not take: {error}") from None
 
 
 def _checked(folder: Path, network: str) -> tuple[Any, str]:
@@ -172,6 +193,9 @@ def _tokenizer(folder: Path) -> Any:
     from transformers import CLIPTokenizer
 
     try:
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        found: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{folder} holds no CLIP tokenizer that can be opened: {error}") from error
+    if len(found) < 256:  # transformers makes one without words of a folder that lacks its files
+        raise ModelError(f"{folder} holds no CLIP tokenizer that can be opened: it has {len(found)} words")
+    return found

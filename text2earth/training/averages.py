@@ -21,6 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from text2earth.checkpoints import safetensors_written
 from text2earth.errors import ModelError
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ def write_snapshot(folder: Path, tensors: Mapping[str, torch.Tensor], *, step: i
     folder.mkdir(parents=True, exist_ok=True)
     fresh = name.with_suffix(".tmp")
     half = {key: value.to(torch.float16).contiguous() for key, value in tensors.items()}
-    save_file(half, fresh, metadata={"step": str(step), "length": str(length)})
+    with safetensors_written():
+        save_file(half, fresh, metadata={"step": str(step), "length": str(length)})
     fresh.replace(name)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -115,12 +118,20 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
     if config.validation is not None:
         config.data.index(split=config.validation.split)  # a split that is not there is said now, not hours later
     folder = output / "training"
-    with accelerator.main_process_first():
-        _claim(folder, config=config, identity=index.identity)
-        if (folder / _ENDED).is_file():
-            return _ended(output, index.identity)
-        _require_captions(index, config=config)
-        tokenizer = tokenizer_of(folder, config=config, index=index)
+    with ExitStack() as held:
+        with accelerator.main_process_first():
+            _claim(folder, config=config, identity=index.identity)
+            if (folder / _ENDED).is_file():
+                return _ended(output, index.identity)
+            if accelerator.is_main_process:
+                held.enter_context(_alone(folder))
+            _require_captions(index, config=config)
+            tokenizer = tokenizer_of(folder, config=config, index=index)
+        return _trained(config, index=index, tokenizer=tokenizer, spread=spread, output=output)
+
+
+def _trained(config: TrainConfig, *, index: ShardIndex, tokenizer: Any, spread: Spread, output: Path) -> TrainResult:
+    run, accelerator, folder = config.run, spread.accelerator, output / "training"
     model = new_model(config, tokenizer=tokenizer, report=folder / "start.txt")
     pace = Pace(folder, run.checkpoint_every, run.log_every, config.data.workers, run.keep, run.tensorboard)
     phases = training_phases(config, index=index, image_size=model.image_size)
@@ -134,6 +145,23 @@ def train(config: TrainConfig, *, output: Path) -> TrainResult:
         _publish(model, config=config, result=result)
     accelerator.wait_for_everyone()
     return result
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others from training in a folder; the system lets go of it when this process ends, however it ends.
+
+    Raises:
+        ConfigError: If another process trains there.
+    """
+    with (folder / "lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another process trains in {folder.parent}; wait for it, or give another --output"
+            ) from error
+        yield
 
 
 def training_phases(config: TrainConfig, *, index: ShardIndex, image_size: int) -> list[Phase]:
@@ -188,6 +216,11 @@ def new_model(config: TrainConfig, *, tokenizer: Any, report: Path | None = None
         return model
     folder, said = find(config.model.start), []
     for name in ("vae", "text_encoder", model.denoiser_name):
+        if name == "unet" and not (folder / name).is_dir():
+            raise ConfigError(
+                f"model.start {config.model.start} has no U-Net, and model.preset {config.model.preset} has one; give "
+                "a start with a U-Net, or the preset of a transformer"
+            )
         if name == "transformer" and not (folder / name).is_dir():
             said.append(f"{name}: fresh, for {folder} has another denoiser")
             continue

@@ -37,6 +37,7 @@ def find(name: str | Path) -> Path:
     raise ModelError(
         f"there is no folder {str(name)!r}, and no zoo model of that name{meant}; the zoo has {', '.join(ZOO)}, "
         "or give a folder that 'text2earth train' wrote"
+        + (f"; 'text2earth convert {name} FOLDER' makes one of a single file" if folder.is_file() else "")
     )
 
 
