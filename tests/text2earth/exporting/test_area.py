@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from git10m.grid import MAX_LATITUDE, Tile
@@ -8,6 +8,7 @@ from text2earth.exporting.area import Area, count_of, tiles_of
 from text2earth.world.box import Box
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 22), st.data())
 def test_the_bounds_of_a_tile_are_its_pixels(zoom, data):
     side = 1 << zoom
@@ -33,6 +34,7 @@ def test_the_whole_world_is_one_tile_at_zoom_0():
     assert Area(-180.0, -90.0, 180.0, 90.0).box(0) == Box(0, 0, 256, 256)
 
 
+@settings(max_examples=30)
 @given(
     st.integers(0, 5),
     st.floats(-180, 180),

@@ -40,6 +40,7 @@ def opened(cascade: Path, cache: Path) -> World:
     return World.open(cascade, seed=3, prompt="a lake", cache=cache, settings=settings)
 
 
+@pytest.mark.slow
 def test_a_geotiff_of_a_real_cascade(run, cascade, cache, tmp_path):
     world = opened(cascade, cache)
     zoom = world.minzoom
@@ -57,6 +58,7 @@ def test_a_geotiff_of_a_real_cascade(run, cascade, cache, tmp_path):
     assert np.array_equal(pixels, world.region(zoom, box))
 
 
+@pytest.mark.slow
 def test_git10m_builds_a_dataset_from_an_exported_archive(run, cascade, cache, tmp_path):
     zoom = opened(cascade, cache).minzoom
     archive = tmp_path / "a.pmtiles"

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -62,6 +62,7 @@ def test_a_film_that_took_the_nearest_zoom_would_pop(world):
     assert steps[20] > 1.15 * max(*steps[15:20], *steps[21:26])
 
 
+@settings(max_examples=30)
 @given(
     st.integers(20, 60),
     st.integers(20, 60),

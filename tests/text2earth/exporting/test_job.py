@@ -46,12 +46,10 @@ NEVER = 1 << 30
 LEFT = (".part", ".part-wal", ".part-shm", ".new", ".new.plain")
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory) -> Path:
-    """A folder of exports that were killed: while painting in ``early``, then while writing in ``late``."""
-    folder = tmp_path_factory.mktemp("killed")
+def kill(folder: Path, names: list[str]) -> None:
+    """Start exports and kill them: while painting in ``early``, then while painting and while writing in ``late``."""
     runs = [[str(folder / "early" / "alps.pmtiles"), "16", "0"]]
-    for name in NAMES:
+    for name in names:
         runs += [[str(folder / "late" / name), "16", "0"], [str(folder / "late" / name), str(NEVER), "3"]]
     places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     subprocess.run(
@@ -59,6 +57,13 @@ def killed(tmp_path_factory) -> Path:
         env=os.environ | {"PYTHONPATH": places},
         check=True,
     )
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """A folder of exports that were killed."""
+    folder = tmp_path_factory.mktemp("killed")
+    kill(folder, ["alps.pmtiles", "alps.gif"])
     return folder
 
 
@@ -81,9 +86,21 @@ def content_of(target: Path) -> dict[str, bytes]:
     return {str(file.relative_to(target)): file.read_bytes() for file in files if file.is_file()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["alps.tif", "alps.mbtiles", "alps"])
+def test_killed_exports_of_other_formats_go_on(tmp_path, world, name):
+    kill(tmp_path / "killed", [name])
+    assert_goes_on(tmp_path / "killed" / "late" / name, tmp_path / name, world)
+
+
+@pytest.mark.parametrize("name", ["alps.pmtiles", "alps.gif"])
 def test_a_killed_export_goes_on_and_ends_as_if_nothing_had_been(killed, tmp_path, world, name):
-    there, here = killed / "late" / name, tmp_path / name
+    assert_goes_on(killed / "late" / name, tmp_path / name, world)
+
+
+def assert_goes_on(there: Path, here: Path, world: MadeWorld) -> None:
+    """What was killed there is what is made here at one go."""
+    name = there.name
     assert not there.exists()
     assert there.with_name(f"{name}.part").exists()
     done = export(MadeWorld(), wanted_of(here), here)
