@@ -29,7 +29,7 @@ __all__ = ["Canvas", "CanvasWorld", "box_around", "write_canvas"]
 
 Pixels = npt.NDArray[np.uint8]
 
-_PIECE_PX = 1024
+_PIECE_PX = 512
 
 
 class CanvasWorld(PaintedWorld, Protocol):
