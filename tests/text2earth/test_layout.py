@@ -254,5 +254,5 @@ def test_a_model_with_further_conditions_brings_its_embedder(published, tmp_path
     assert type(found) is ConditionEmbedder and list(found.config.conditions) == ["gsd", "month"]
     kept = dict(embedder.named_parameters())
     assert all(torch.equal(value, kept[name]) for name, value in found.named_parameters())
-    with pytest.raises(ModelError, match=r"has the components condition_embedder, which no other layout knows"):
+    with pytest.raises(ModelError, match=r"has the networks condition_embedder, which no layout but ours knows"):
         convert(published, tmp_path / "single.safetensors")

@@ -45,17 +45,19 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         RequestError: If that cannot be had.
     """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-        found.listen(2048)
-    except (OSError, OverflowError) as error:
-        raise RequestError(
-            f"the server cannot listen at {host}, port {port}: {error}; "
-            "choose another --port (0 takes a free one) or --host"
-        ) from error
+    with contextlib.ExitStack() as opened:
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            found = opened.enter_context(socket.socket(family, kind))
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+            found.listen(2048)
+        except (OSError, OverflowError) as error:
+            raise RequestError(
+                f"the server cannot listen at {host}, port {port}: {error}; "
+                "choose another --port (0 takes a free one) or --host"
+            ) from error
+        opened.pop_all()  # it stays open where nothing went wrong
     return found
 
 

@@ -213,7 +213,7 @@ class TestTheCommand:
             (("sample", "MODEL", "x", "--month", 3), "month was given; a cascade takes text and level"),
             (("sample", "MODEL", "x", "--low", "nowhere.png"), "nowhere.png: there is no such file"),
             (("inpaint", "MODEL", "x", "--image", "A", "--mask", "A"), "is a cascade and has no autoencoder"),
-            (("convert", "MODEL", "OUT"), "has the components low_encoder, which no other layout knows"),
+            (("convert", "MODEL", "OUT"), "is a cascade, which has one layout alone"),
         ],
     )
     def test_what_it_refuses(self, run, folder, tmp_path, arguments, message):
