@@ -201,5 +201,6 @@ def _painting_lines(found: Painting) -> list[str]:
         f"high-pass energy   {found.high_pass_ratio:.2f} × real",
         *(f"{one} or {other}: {share:.0%} called right" for (one, other), share in found.word_pairs.items()),
         f"level              ρ = {found.level_correlation:.2f} of asked and read",
-        f"nearest image      {found.nearest_painted:.1f} from painted to trained, {found.nearest_real:.1f} among these",
+        f"nearest image      {found.nearest_painted:.1f} from painted to trained, {found.nearest_real:.1f} among these "
+        f"({found.nearest_alike:.1f} from those of the same captions)",
     ]

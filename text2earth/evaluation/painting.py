@@ -86,7 +86,7 @@ class Settings:
     """
 
     images: int = 64
-    steps: int = 20
+    steps: int = 30
     guidance_scale: float = 3.0
     seed: int = 0
 
@@ -102,6 +102,7 @@ class Painting:
         level_correlation: Spearman's ρ of asked levels and those that a regressor reads off the images.
         nearest_painted: Median distance of a painted image to the training image most like it (RMS, 0–255).
         nearest_real: The same from one training image to the next.
+        nearest_alike: The same, from the training images whose captions were painted: plain water lies near its like.
     """
 
     psnr_db: float
@@ -110,6 +111,7 @@ class Painting:
     level_correlation: float
     nearest_painted: float
     nearest_real: float
+    nearest_alike: float
 
 
 def read_patches(dataset: Path, *, size: int) -> Patches:
@@ -234,6 +236,7 @@ def measure(pipeline: Any, *, trained: Patches, held_out: Patches, settings: Set
     levels = _spread_levels(trained.levels, ways.images)
     by_level = _painted(pipeline, [""] * len(levels), levels, settings=ways)
     everything = np.concatenate([*painted.values(), by_level])
+    between = nearest_distances(trained.pixels, trained.pixels, skip_itself=True)
     energy = high_pass_energy(np.concatenate([*painted.values()])).mean() / high_pass_energy(asked).mean()
     return Painting(
         psnr_db=float(fidelity(pipeline.vae, held_out.pixels).mean()),
@@ -244,7 +247,8 @@ def measure(pipeline: Any, *, trained: Patches, held_out: Patches, settings: Set
         },
         level_correlation=level_correlation(trained.pixels, trained.levels, by_level, levels),
         nearest_painted=float(np.median(nearest_distances(everything, trained.pixels))),
-        nearest_real=float(np.median(nearest_distances(trained.pixels, trained.pixels, skip_itself=True))),
+        nearest_real=float(np.median(between)),
+        nearest_alike=float(np.median(between[np.concatenate([*chosen.values()])])),
     )
 
 

@@ -103,7 +103,7 @@ def test_everything_is_measured_of_a_model(model_folder):
     assert found == measure(load(model_folder), trained=trained, held_out=trained, settings=settings)
     assert set(found.word_pairs) == {("forest", "water")}
     assert -1.0 <= found.level_correlation <= 1.0
-    assert found.nearest_painted > 0.0 and found.nearest_real > 0.0
+    assert found.nearest_painted > 0.0 and found.nearest_real > 0.0 and found.nearest_alike > 0.0
     one_word = Patches(pixels, trained.levels, trained.sources, ({"water": 1.0},) * 40, trained.captions)
     with pytest.raises(RequestError, match="pairs need two"):
         measure(load(model_folder), trained=one_word, held_out=trained)
@@ -176,3 +176,4 @@ def test_the_card_says_what_the_shipped_weights_do(tmp_path):
     assert found.level_correlation == pytest.approx(said["level_correlation"], abs=0.1)
     assert found.nearest_painted == pytest.approx(said["nearest_painted"], rel=0.15)
     assert found.nearest_real == pytest.approx(said["nearest_real"], rel=0.1)
+    assert found.nearest_alike == pytest.approx(said["nearest_alike"], rel=0.1)
