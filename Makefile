@@ -11,11 +11,13 @@ demo: $(VENV)/.models
 	$(BIN)/git10m build pipelines/demo.toml --output demo/dataset
 	$(BIN)/text2earth train pipelines/demo-train.toml --var dataset=demo/dataset --output demo/model
 	$(BIN)/text2earth sample demo/model "$(PROMPT)" --level 12 --seed 1 --out demo/sample.png
-	$(BIN)/git10m report demo/dataset --figure demo/sample.png
+	$(BIN)/text2earth sample text2earth-tiny "$(PROMPT)" --level 9 --guidance 3 --seed 1 --out demo/shipped.png
+	$(BIN)/git10m report demo/dataset --figure demo/sample.png --figure demo/shipped.png
 	@echo
 	@echo "dataset  demo/dataset"
 	@echo "report   demo/dataset/report.html   (open it in a browser)"
-	@echo "image    demo/sample.png   (level 12, painted by demo/model)"
+	@echo "images   demo/sample.png   (level 12, painted by demo/model)"
+	@echo "         demo/shipped.png  (level 9, painted by text2earth-tiny, which learnt from real imagery)"
 
 # Two processes, each file of tests in one of them: what a file sets up is made once, and threads would only compete.
 test: $(VENV)/.test

@@ -145,7 +145,11 @@ def test_a_box_is_drawn_repainted_and_undone(browser: Browser, server: Running):
     show(browser, server, fragment=fragment)
     assert browser.run("document.querySelector('#areas').innerText").startswith("a lake, blue")
     browser.click("#areas button")
-    assert browser.run("document.querySelectorAll('#areas li').length") == 0
+    gone = (
+        "(look => look(look))"
+        "(look => document.querySelectorAll('#areas li').length ? setTimeout(look, 50, look) : done(1))"
+    )
+    assert browser.run(f"new Promise(done => {{ {gone}; setTimeout(done, 5000, 0); }})")
     assert faults(browser) == []
 
 
