@@ -42,10 +42,11 @@ def model_card(config: TrainConfig, facts: CardFacts) -> str:
     sizes = ", ".join(f"{name} {count:,}" for name, count in facts.parameters.items())
     seen = "computed by a program, not observed" if identity.synthetic else "observed"
     version = f", version {identity.version}" if identity.version else ""
+    images = "image=image, mask_image=mask, " if config.model.inpainting else ""
     some_level = max(facts.levels, key=lambda level: facts.levels[level], default=0)
     return f"""---
 library_name: diffusers
-pipeline_tag: text-to-image
+pipeline_tag: {"image-to-image" if config.model.inpainting else "text-to-image"}
 tags: [text2earth, remote-sensing, satellite-imagery, synthetic]
 ---
 
@@ -71,7 +72,7 @@ writers of `text2earth` mark their files so, and whoever passes an image on shou
     import text2earth
 
     pipeline = text2earth.load("THIS_FOLDER")
-    image = pipeline("a river through forest", level={some_level}).images[0]
+    image = pipeline("a river through forest", {images}level={some_level}).images[0]
 
 ## Training data
 
